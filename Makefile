@@ -1,0 +1,62 @@
+# fault_tolerance: build, install and test by PGXS.  See README.md.
+#
+# A subject is a stem: src/DOMAIN/STEM.c and src/DOMAIN/STEM.sql, tested by
+# sql/STEM.sql with expected/STEM.out.  C files are found by themselves;
+# install parts and tests are listed here, because their order matters.
+
+EXTENSION    = fault_tolerance
+MODULE_big   = $(EXTENSION)
+PGFILEDESC   = "fault_tolerance - fault tolerance inside PostgreSQL"
+
+# Where this Makefile lives; differs from "." in VPATH builds.
+TOP         := $(dir $(lastword $(MAKEFILE_LIST)))
+EXTVERSION  := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(TOP)$(EXTENSION).control)
+
+OBJS         = $(patsubst $(TOP)%.c,%.o,$(sort $(wildcard $(TOP)src/*.c $(TOP)src/*/*.c)))
+FT_HEADERS   = $(wildcard $(TOP)src/*.h $(TOP)src/*/*.h)
+
+# Each part may use only objects of the parts before it.
+INSTALL_PARTS = \
+	prologue \
+	epilogue
+
+DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
+DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*.sql))
+
+PG_CPPFLAGS  = -I$(TOP)src
+
+REGRESS = \
+	install
+
+REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
+	--inputdir=$(patsubst %/,%,$(TOP))
+
+ISOLATION =
+
+ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
+	--inputdir=$(TOP)test/isolation
+
+TAP_TESTS    = 1
+PROVE_TESTS  = test/tap/*.pl
+
+EXTRA_CLEAN  = tmp_check_sql tmp_check_isolation
+
+# VPATH builds need the folders of the objects.
+$(shell mkdir -p $(sort $(dir $(OBJS))))
+
+PG_CONFIG   ?= pg_config
+PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+# Without a server's development files only the commands that install them work.
+ifneq ($(PGXS),)
+include $(PGXS)
+
+$(OBJS): $(FT_HEADERS)
+$(DATA_built): $(INSTALL_PARTS:%=$(TOP)src/%.sql) $(TOP)$(EXTENSION).control $(TOP)Makefile
+	cat $(filter %.sql,$^) > $@
+endif
+
+.PHONY: quickstart quickstart-stop test test-matrix soak bench format format-check lint
+
+quickstart quickstart-stop test test-matrix soak bench format format-check lint:
+	@$(TOP)test/$(subst -,_,$@).sh

@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * fault_tolerance.c
+ *	  Module entry: nothing here but the order in which the parts are set up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "guc.h"
+#include "shmem.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	ft_guc_init();
+
+	/*
+	 * Everything below needs shared memory.  A server that runs for
+	 * pg_upgrade is not to be worked in.
+	 */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+
+	ft_shmem_init();
+}

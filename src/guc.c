@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  Settings of the extension, with their units and bounds.
+ *
+ * Settings that size shared memory can be changed only at server start; they
+ * are defined as such only while the library is being preloaded, because the
+ * server refuses to define one of that kind later.
+ *
+ * fault_tolerance.auto_recovery is a superuser's setting rather than one of
+ * the configuration file alone, so that ALTER DATABASE ... SET can switch a
+ * single database off.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "guc.h"
+
+int			ft_lock_partition_timeout = 200;
+int			ft_expected_role = FT_ROLE_ANY;
+
+bool		ft_auto_recovery = true;
+int			ft_recovery_interval = 10 * 1000;
+int			ft_recovery_window = 60 * 60;
+int			ft_recovery_max_attempts = 5;
+int			ft_recovery_backoff = 100;
+int			ft_recovery_backoff_limit = 5 * 60 * 1000;
+double		ft_recovery_jitter = 0.1;
+int			ft_execution_retention = 30 * 24 * 60;
+int			ft_checkpoint_retention = 100;
+
+bool		ft_workers = true;
+int			ft_max_databases = 64;
+int			ft_max_executors = 2;
+int			ft_worker_idle_timeout = 60 * 1000;
+int			ft_step_timeout = 0;
+
+static const struct config_enum_entry expected_role_options[] = {
+	{"any", FT_ROLE_ANY, false},
+	{"primary", FT_ROLE_PRIMARY, false},
+	{"standby", FT_ROLE_STANDBY, false},
+	{NULL, 0, false}
+};
+
+static void
+define_diagnostics_settings(void)
+{
+	DefineCustomIntVariable("fault_tolerance.lock_partition_timeout",
+							"Longest time a diagnostic tries for the partitions of the lock table.",
+							"Past it the answer comes from what needs no such lock, and says so.",
+							&ft_lock_partition_timeout,
+							200, 0, 60 * 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("fault_tolerance.expected_role",
+							 "What this node is expected to be: primary, standby or any.",
+							 NULL,
+							 &ft_expected_role,
+							 FT_ROLE_ANY, expected_role_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_recovery_settings(void)
+{
+	DefineCustomBoolVariable("fault_tolerance.auto_recovery",
+							 "Whether the background worker recovers recorded failures by itself.",
+							 "Can be set for a single database by ALTER DATABASE ... SET.",
+							 &ft_auto_recovery,
+							 true, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recovery_interval",
+							"Time between two looks for failures to recover while there are any.",
+							"A failure that is recorded wakes the worker at once; this is the net under it.",
+							&ft_recovery_interval,
+							10 * 1000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recovery_window",
+							"Age up to which a failure is recovered automatically.",
+							"An older one is shown as given up.",
+							&ft_recovery_window,
+							60 * 60, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recovery_max_attempts",
+							"How often a failure, a task or a compensation is tried before it is given up.",
+							NULL,
+							&ft_recovery_max_attempts,
+							5, 1, 1000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recovery_backoff",
+							"Delay before the first retry; it doubles with each further one.",
+							NULL,
+							&ft_recovery_backoff,
+							100, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recovery_backoff_limit",
+							"Longest delay between two retries.",
+							NULL,
+							&ft_recovery_backoff_limit,
+							5 * 60 * 1000, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomRealVariable("fault_tolerance.recovery_jitter",
+							 "Share of the delay that is drawn at random, so that retries do not come all at once.",
+							 NULL,
+							 &ft_recovery_jitter,
+							 0.1, 0.0, 1.0,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.execution_retention",
+							"How long a finished execution is kept, with its tasks, checkpoints and failures.",
+							"-1 keeps all of them.",
+							&ft_execution_retention,
+							30 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.checkpoint_retention",
+							"How many checkpoints of one execution are kept besides its first.",
+							"The newest is always kept. -1 keeps all of them.",
+							&ft_checkpoint_retention,
+							100, -1, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_worker_settings(void)
+{
+	GucContext	at_start = process_shared_preload_libraries_in_progress ?
+		PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomBoolVariable("fault_tolerance.workers",
+							 "Whether background workers are started at all.",
+							 NULL,
+							 &ft_workers,
+							 true, at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.max_databases",
+							"How many databases can have orchestrations worked by the background worker.",
+							NULL,
+							&ft_max_databases,
+							64, 1, 10000,
+							at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.max_executors",
+							"How many background workers may run steps and compensations at a time.",
+							"They are taken from max_worker_processes.",
+							&ft_max_executors,
+							2, 1, 1000,
+							at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.worker_idle_timeout",
+							"Time without work after which a worker of a database leaves.",
+							NULL,
+							&ft_worker_idle_timeout,
+							60 * 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.step_timeout",
+							"Longest time a step or a compensation may run in a background worker.",
+							"0 means no limit.",
+							&ft_step_timeout,
+							0, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+/*
+ * Define all settings and reserve their prefix, so that a misspelt one is
+ * reported instead of being taken for somebody else's.
+ */
+void
+ft_guc_init(void)
+{
+	define_diagnostics_settings();
+	define_recovery_settings();
+	define_worker_settings();
+	MarkGUCPrefixReserved("fault_tolerance");
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  Settings of the extension, all named fault_tolerance.*
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_GUC_H
+#define FT_GUC_H
+
+/* What this node is expected to be; what it is, is read from the server. */
+typedef enum FtExpectedRole
+{
+	FT_ROLE_ANY,
+	FT_ROLE_PRIMARY,
+	FT_ROLE_STANDBY
+} FtExpectedRole;
+
+/* diagnostics */
+extern PGDLLIMPORT int ft_lock_partition_timeout;
+extern PGDLLIMPORT int ft_expected_role;
+
+/* recovery */
+extern PGDLLIMPORT bool ft_auto_recovery;
+extern PGDLLIMPORT int ft_recovery_interval;
+extern PGDLLIMPORT int ft_recovery_window;
+extern PGDLLIMPORT int ft_recovery_max_attempts;
+extern PGDLLIMPORT int ft_recovery_backoff;
+extern PGDLLIMPORT int ft_recovery_backoff_limit;
+extern PGDLLIMPORT double ft_recovery_jitter;
+extern PGDLLIMPORT int ft_execution_retention;
+extern PGDLLIMPORT int ft_checkpoint_retention;
+
+/* workers */
+extern PGDLLIMPORT bool ft_workers;
+extern PGDLLIMPORT int ft_max_databases;
+extern PGDLLIMPORT int ft_max_executors;
+extern PGDLLIMPORT int ft_worker_idle_timeout;
+extern PGDLLIMPORT int ft_step_timeout;
+
+extern void ft_guc_init(void);
+
+#endif							/* FT_GUC_H */
