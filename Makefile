@@ -59,4 +59,8 @@ endif
 .PHONY: quickstart quickstart-stop test test-matrix soak bench format format-check lint
 
 quickstart quickstart-stop test test-matrix soak bench format format-check lint:
-	@$(TOP)test/$(subst -,_,$@).sh
+	@bash $(TOP)test/run/$@.sh
+
+# For the scripts: the value of a list, as in "make show-REGRESS".
+show-%:
+	@echo $($*)
