@@ -16,6 +16,7 @@ set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 COMMAND=$(basename "$0" .sh)
+# shellcheck disable=SC2034  # for roots.sh
 ROOTS=${FT_ROOTS:-/var/cache/fault_tolerance/roots}
 WORK=
 
@@ -195,8 +196,10 @@ need_server()
     PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
     [ "$PG_MAJOR" -ge 15 ] || die "PostgreSQL 15 or newer is needed, $PG_CONFIG is of $PG_MAJOR"
 
+    # shellcheck disable=SC2034  # for those who source this
     PG_DEBIAN=
     if [ "$PG_BINDIR" = "/usr/lib/postgresql/$PG_MAJOR/bin" ] && command -v dpkg-query > /dev/null; then
+        # shellcheck disable=SC2034
         PG_DEBIAN=$PG_MAJOR
         # shellcheck disable=SC2046
         need_packages $(server_packages "$PG_MAJOR")
@@ -261,6 +264,7 @@ clean_up()
     local status=$?
 
     trap - EXIT INT TERM HUP
+    cd /
     if [ -n "$WORK" ]; then
         end_processes_in "$WORK"
         if [ "${KEEP:-}" = 1 ]; then
@@ -375,7 +379,7 @@ check()
 # The last line of every command that tests something.
 finish()
 {
-    printf '%d passed, %d failed\n' $PASSED $FAILED
-    [ $FAILED -eq 0 ] && [ $PASSED -gt 0 ]
+    printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+    [ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
     exit
 }

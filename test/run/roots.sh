@@ -11,6 +11,7 @@
 # FT_MIRROR is the mirror to take packages from.
 #
 
+# shellcheck disable=SC2034
 MATRIX="17 18"
 
 root_suite()
@@ -28,7 +29,7 @@ need_root_of()
     local suite wanted script=/usr/share/debootstrap/scripts log
 
     suite=$(root_suite "$1")
-    ROOT=$ROOTS/$1
+    ROOT=${ROOTS:?}/$1
     wanted="$suite $(server_packages "$1")"
 
     mkdir -p "$ROOTS"
@@ -40,7 +41,7 @@ need_root_of()
     [ "$(cat "$ROOT/etc/fault_tolerance_root" 2> /dev/null)" != "$wanted" ] || return 0
 
     need_packages debootstrap debian-archive-keyring ca-certificates
-    [ -e $script/$suite ] || ln -s sid $script/$suite
+    [ -e "$script/$suite" ] || ln -s sid "$script/$suite"
     say "making a root of Debian $suite with PostgreSQL $1 in $ROOT (once; about 2 minutes)"
     log=$ROOT.log
     rm -rf --one-file-system "$ROOT"

@@ -65,7 +65,7 @@ build_and_install()
     check "build without warnings (-Wall -Wextra), outside the source folder" strict_build
     rm -rf "$WORK/strict"
     check "install" install_build
-    [ $FAILED -eq 0 ]
+    [ "$FAILED" -eq 0 ]
 }
 
 # Those of the names that ONLY selects.
@@ -121,7 +121,7 @@ count_pg_regress()
 # Show why: the differences, and what the server had to say if it broke.
 show_pg_regress()
 {
-    local dir=$1 instance=$2 log=$instance/log/postmaster.log
+    local dir=$1 log=$2/log/postmaster.log
 
     if [ -s "$dir/regression.diffs" ]; then
         say "$dir/regression.diffs"
@@ -177,14 +177,13 @@ run_tap()
     local scripts ok not_ok
 
     # shellcheck disable=SC2046
-    scripts=$(selected $(cd "$WORK/tree" && printf '%s\n' test/tap/*.pl | grep -v '\*' || true))
+    scripts=$(cd "$WORK/tree" && selected $(find test/tap -name '*.pl' | sort) | tr '\n' ' ')
     [ -n "$scripts" ] || return 0
     # shellcheck disable=SC2086
     say "TAP scripts ($(set -- $scripts; echo $#))"
     rm -f "$WORK/tmp/tap_counts"
-    # shellcheck disable=SC2086
     installcheck REGRESS= ISOLATION= PROVE="perl $WORK/tree/test/run/tap.pl $WORK/tmp/tap_counts" \
-        PROVE_TESTS="$(echo $scripts)" 2>&1 || true
+        PROVE_TESTS="$scripts" 2>&1 || true
     if [ -s "$WORK/tmp/tap_counts" ]; then
         read -r ok not_ok < "$WORK/tmp/tap_counts"
     else
