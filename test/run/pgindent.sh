@@ -35,10 +35,10 @@ pgindent()
     command='cd "$1" && PATH=$2:$PATH && sort -u typedefs "$3/typedefs.list" > typedefs.all &&
         pgindent --typedefs=typedefs.all src'
     if [ -x $bin/pgindent ]; then
-        run=(bash -c "$command" bash "$WORK/tree" $bin $share)
+        run=(bash -c "$command" bash "$WORK/tree" "$bin" "$share")
     else
         need_root_of $PGINDENT_VERSION
-        run=(in_root "$WORK/tree" bash -c "$command" bash /mnt $bin $share)
+        run=(in_root "$WORK/tree" bash -c "$command" bash /mnt "$bin" "$share")
     fi
     "${run[@]}"
 }
