@@ -301,6 +301,7 @@ make_work()
     chmod 711 "$WORK"
     mkdir "$WORK/home" "$WORK/tmp"
     own "$WORK/home" "$WORK/tmp"
+    cd "$WORK"
 }
 
 # Give files to the unprivileged user.
