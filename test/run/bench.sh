@@ -17,7 +17,7 @@
 
 need_server
 make_work
-build_and_install || finish
+build_and_install plain || finish
 
 say "starting a server for 1,100 connections"
 make_server "$WORK/server" 5432 << 'CONF'
@@ -37,7 +37,7 @@ as_user "${SESSION[@]}" psql -X -A -t -c "SELECT version()"
 printf '%s, %s CPUs\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)"
 
 PASSED=0
-for benchmark in $(cd "$WORK/tree" && selected $(find test/bench -name '*.sh' 2> /dev/null | sort)); do
+for benchmark in $(selected_files test/bench '*.sh'); do
     say "$benchmark"
     if (cd "$WORK/tree" && as_user "${SESSION[@]}" bash "$benchmark" 2>&1); then
         passed "$benchmark ran to its end"

@@ -15,7 +15,7 @@
 
 need_server
 make_work
-build_and_install || finish
+build_and_install plain || finish
 PASSED=0
 
 rounds=${SOAK_ROUNDS:-10}
