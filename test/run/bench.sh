@@ -6,7 +6,8 @@
 # extension, its library preloaded and its workers off, and prints what it
 # measured, with what it compares to measured in the same run.  Figures never
 # fail this command; a benchmark that does not run to its end does.
-# make bench ONLY=blocking runs those whose name contains the word.
+# make bench ONLY=blocking runs those whose name contains the word; settings
+# named FT_BENCH_* are handed on to them.
 #
 # shellcheck source=test/run/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -31,6 +32,9 @@ jit = off
 CONF
 start_server "$WORK/server"
 SESSION=(PGHOST="$WORK/server/socket" PGPORT=5432 PGUSER=postgres PGDATABASE=bench PGAPPNAME=bench)
+for name in $(compgen -v FT_BENCH_); do
+    SESSION+=("$name=${!name}")
+done
 as_user "${SESSION[@]}" psql -X -q -v ON_ERROR_STOP=1 -d postgres -c "CREATE DATABASE bench"
 as_user "${SESSION[@]}" psql -X -q -v ON_ERROR_STOP=1 -c "CREATE EXTENSION fault_tolerance"
 as_user "${SESSION[@]}" psql -X -A -t -c "SELECT version()"

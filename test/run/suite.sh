@@ -54,8 +54,8 @@ install_build()
     fi
 }
 
-# Everything up to where tests can run; fails if they cannot.  "plain" leaves
-# out the build that only looks for warnings.
+# Everything up to where tests can run; fails if they cannot.  Argument:
+# "strict" also builds to look for warnings, "plain" does not.
 build_and_install()
 {
     say "copying and building"
@@ -63,7 +63,7 @@ build_and_install()
     cp -a "$WORK/build" "$WORK/tree"
     own "$WORK/tree"
     check "build" build
-    if [ "${1:-}" != plain ]; then
+    if [ "$1" = strict ]; then
         check "build without warnings (-Wall -Wextra), outside the source folder" strict_build
         rm -rf "$WORK/strict"
     fi

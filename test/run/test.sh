@@ -19,7 +19,7 @@ need_server
 make_work
 say "servers run as $WORK_USER in $WORK"
 
-if build_and_install; then
+if build_and_install strict; then
     BEFORE=$((PASSED + FAILED))
     run_sql
     run_isolation
