@@ -1,0 +1,214 @@
+/*-------------------------------------------------------------------------
+ *
+ * engine.c
+ *	  The engine's own SQL: run as the owner of its tables, with a pinned
+ *	  search_path, from plans that are kept.
+ *
+ * Users have no right to write the engine's tables.  Functions that write
+ * them for a user check first what that user may do, and then switch, for
+ * the engine's statements and nothing else, to the owner of the tables; the
+ * table owner is not subject to row-level security either.  An error needs no
+ * clean-up here: the end of the (sub)transaction puts the user, the settings
+ * and SPI back.
+ *
+ * No user SQL runs between ft_engine_enter and ft_engine_leave, except
+ * triggers and constraints of the engine's own tables, which are the
+ * engine's.
+ *
+ * Locking: rows are locked by the statements that are passed in; their order
+ * is executions, tasks, checkpoints, failures, each by its key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "engine.h"
+#include "fault_tolerance.h"
+
+/*
+ * Owner of the engine's tables.  They are members of the extension, so this
+ * is the extension's owner as long as nobody has changed one of the two.
+ */
+static Oid
+engine_owner(void)
+{
+	Oid			namespace = get_namespace_oid(FT_SCHEMA_NAME, true);
+	Oid			relation = InvalidOid;
+	HeapTuple	tuple;
+	Oid			owner;
+
+	if (OidIsValid(namespace))
+		relation = get_relname_relid("orchestration_executions", namespace);
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table ft.orchestration_executions does not exist"),
+				 errdetail("The extension is not installed in this database, or not completely."),
+				 errhint("CREATE EXTENSION fault_tolerance;")));
+
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relation);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * Become the owner of the engine's tables, with SPI connected and nothing but
+ * pg_catalog in the search path.
+ */
+void
+ft_engine_enter(FtEngine *engine)
+{
+	Oid			owner = engine_owner();
+
+	GetUserIdAndSecContext(&engine->caller, &engine->caller_security_context);
+	SetUserIdAndSecContext(owner,
+						   engine->caller_security_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	engine->guc_nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/* Put the caller back.  Results of ft_run are gone after this. */
+void
+ft_engine_leave(FtEngine *engine)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	AtEOXact_GUC(true, engine->guc_nest_level);
+	SetUserIdAndSecContext(engine->caller, engine->caller_security_context);
+}
+
+FtArg
+ft_text_arg(const char *cstring)
+{
+	if (cstring == NULL)
+		return FT_NULL;
+	return FT_VALUE(CStringGetTextDatum(cstring));
+}
+
+/*
+ * Run one statement of the engine, with each statement seeing what the ones
+ * before it did and what others have committed.  Returns the number of rows.
+ */
+uint64
+ft_run(FtStatement *statement, const FtArg *args)
+{
+	Datum		values[FT_STATEMENT_MAX_ARGS];
+	char		nulls[FT_STATEMENT_MAX_ARGS];
+	int			result;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs,
+									   statement->argtypes);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+
+	for (int i = 0; i < statement->nargs; i++)
+	{
+		values[i] = args[i].value;
+		nulls[i] = args[i].isnull ? 'n' : ' ';
+	}
+
+	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", statement->sql,
+			 SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+Datum
+ft_column(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+bool
+ft_column_is_null(uint64 row, int column)
+{
+	bool		isnull;
+
+	(void) ft_column(row, column, &isnull);
+	return isnull;
+}
+
+/* A column that is never null; what is null here means a damaged table. */
+static Datum
+required_column(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ft_column(row, column, &isnull);
+
+	if (isnull)
+		elog(ERROR, "unexpected null in column %d of an engine statement", column);
+	return value;
+}
+
+pg_uuid_t
+ft_column_uuid(uint64 row, int column)
+{
+	return *DatumGetUUIDP(required_column(row, column));
+}
+
+/* NULL where the column is null; else a copy in the current context. */
+char *
+ft_column_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ft_column(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+int32
+ft_column_int32(uint64 row, int column)
+{
+	return DatumGetInt32(required_column(row, column));
+}
+
+int64
+ft_column_int64(uint64 row, int column)
+{
+	return DatumGetInt64(required_column(row, column));
+}
+
+bool
+ft_column_bool(uint64 row, int column)
+{
+	return DatumGetBool(required_column(row, column));
+}
+
+Oid
+ft_column_oid(uint64 row, int column)
+{
+	return DatumGetObjectId(required_column(row, column));
+}
+
+TimestampTz
+ft_column_time(uint64 row, int column)
+{
+	return DatumGetTimestampTz(required_column(row, column));
+}

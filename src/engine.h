@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * engine.h
+ *	  The engine's own SQL: run as the owner of its tables, with a pinned
+ *	  search_path, from plans that are kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_ENGINE_H
+#define FT_ENGINE_H
+
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Who called, and what to put back when the engine's statements are done. */
+typedef struct FtEngine
+{
+	Oid			caller;
+	int			caller_security_context;
+	int			guc_nest_level;
+} FtEngine;
+
+#define FT_STATEMENT_MAX_ARGS	10
+
+/* One statement of the engine, planned at its first use in a session. */
+typedef struct FtStatement
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[FT_STATEMENT_MAX_ARGS];
+	SPIPlanPtr	plan;
+} FtStatement;
+
+#define FT_STATEMENT(name_, sql_, ...) \
+	static FtStatement name_ = { \
+		.sql = (sql_), \
+		.nargs = sizeof((Oid[]) {__VA_ARGS__}) / sizeof(Oid), \
+		.argtypes = {__VA_ARGS__} \
+	}
+
+#define FT_STATEMENT_NOARGS(name_, sql_) \
+	static FtStatement name_ = {.sql = (sql_)}
+
+/*
+ * A nullable argument: the value and its null flag.  Statements take an array
+ * of these, so that the two cannot be mixed up.
+ */
+typedef struct FtArg
+{
+	Datum		value;
+	bool		isnull;
+} FtArg;
+
+#define FT_NULL						((FtArg) {(Datum) 0, true})
+#define FT_VALUE(datum_)			((FtArg) {(datum_), false})
+#define FT_UUID(uuid_)				FT_VALUE(UUIDPGetDatum(uuid_))
+#define FT_TEXT(cstring_)			ft_text_arg(cstring_)
+#define FT_TIME(timestamp_)			FT_VALUE(TimestampTzGetDatum(timestamp_))
+#define FT_ARGS(...)				((FtArg[]) {__VA_ARGS__})
+
+extern FtArg ft_text_arg(const char *cstring);
+
+extern void ft_engine_enter(FtEngine *engine);
+extern void ft_engine_leave(FtEngine *engine);
+
+extern uint64 ft_run(FtStatement *statement, const FtArg *args);
+
+/* Columns (from 1) of row (from 0) of the last result. */
+extern Datum ft_column(uint64 row, int column, bool *isnull);
+extern bool ft_column_is_null(uint64 row, int column);
+extern pg_uuid_t ft_column_uuid(uint64 row, int column);
+extern char *ft_column_text(uint64 row, int column);
+extern int32 ft_column_int32(uint64 row, int column);
+extern int64 ft_column_int64(uint64 row, int column);
+extern bool ft_column_bool(uint64 row, int column);
+extern Oid	ft_column_oid(uint64 row, int column);
+extern TimestampTz ft_column_time(uint64 row, int column);
+
+#endif							/* FT_ENGINE_H */
