@@ -18,6 +18,14 @@ FT_HEADERS   = $(wildcard $(TOP)src/*.h $(TOP)src/*/*.h)
 # Each part may use only objects of the parts before it.
 INSTALL_PARTS = \
 	prologue \
+	orchestration/status \
+	orchestration/execution \
+	orchestration/task \
+	orchestration/checkpoint \
+	orchestration/failure \
+	orchestration/recovery \
+	orchestration/compensation \
+	orchestration/installation \
 	epilogue
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
@@ -26,7 +34,15 @@ DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*
 PG_CPPFLAGS  = -I$(TOP)src
 
 REGRESS = \
-	install
+	install \
+	status \
+	execution \
+	task \
+	checkpoint \
+	failure \
+	recovery \
+	compensation \
+	installation
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))

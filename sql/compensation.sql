@@ -1,0 +1,146 @@
+-- Compensations run by hand, and what happens to those that fail.
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+\set VERBOSITY terse
+\getenv srcdir PG_ABS_SRCDIR
+\set outcome :srcdir '/test/sql/outcome.sql'
+\i :outcome
+SET fault_tolerance.recovery_backoff = '1h';
+SET fault_tolerance.recovery_backoff_limit = '3h';
+SET fault_tolerance.recovery_max_attempts = 3;
+
+CREATE TABLE undone (n int GENERATED ALWAYS AS IDENTITY, what text, by_whom name DEFAULT current_user);
+CREATE TABLE broken (still boolean);
+CREATE FUNCTION pg_temp.make(compensation text, OUT execution uuid)
+LANGUAGE plpgsql AS $$
+DECLARE task uuid;
+BEGIN
+    execution := ft.create_execution();
+    FOR i IN 1..3 LOOP
+        task := ft.add_task(execution, 't' || i,
+            compensation => CASE i WHEN 2 THEN compensation
+                            ELSE format('INSERT INTO undone (what) VALUES (%L)', 't' || i) END);
+        PERFORM ft.start_task(task), ft.complete_task(task);
+    END LOOP;
+    PERFORM ft.add_task(execution, 'rest');
+    PERFORM ft.record_failure(execution, 'broken', '23505');
+    PERFORM ft.auto_recover_failures();
+END $$;
+CREATE FUNCTION pg_temp.tasks(execution uuid) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(task_name || ' ' || status, ', ' ORDER BY task_id)
+      FROM ft.orchestration_tasks WHERE execution_id = execution $$;
+
+-- the first runs; the second fails after having done something, which is undone
+SELECT pg_temp.make($$INSERT INTO undone (what) VALUES ('half');
+    INSERT INTO undone (what) SELECT 't2' WHERE 1 / (SELECT (NOT EXISTS (SELECT FROM broken WHERE still))::int) = 1$$) AS e \gset
+INSERT INTO broken VALUES (true);
+SELECT ft.run_compensations(:'e');
+SELECT what FROM undone ORDER BY n;
+SELECT pg_temp.tasks(:'e');
+SELECT task_name, compensation_attempt, compensation_failures, compensation_error_sqlstate, compensation_error_message,
+       compensation_next_attempt_at > now() + interval '50 min' AS later
+  FROM ft.orchestration_tasks WHERE compensation_attempt > 0 ORDER BY task_id;
+SELECT * FROM ft.validate_execution(:'e');
+-- it keeps its place: nothing overtakes it
+SELECT ft.run_compensations(:'e');
+SELECT pg_temp.tasks(:'e');
+-- after the last try it is given up, visibly
+UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL;
+SELECT ft.run_compensations(:'e');
+UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL;
+SELECT ft.run_compensations(:'e');
+SELECT status FROM ft.orchestration_executions;
+SELECT pg_temp.tasks(:'e');
+SELECT recovered, recovery_strategy, recovery_error FROM ft.orchestration_failures;
+SELECT recovery FROM ft.unrecovered_failures;
+SELECT * FROM ft.auto_recover_failures();
+SELECT ft.run_compensations(:'e');
+SELECT * FROM ft.validate_execution(:'e');
+-- and can be tried again when what stood in its way is gone
+DELETE FROM broken;
+SELECT ft.recover_from_failure(:'e', 'PARTIAL') IS NOT NULL AS recovered;
+SELECT pg_temp.tasks(:'e');
+SELECT ft.run_compensations();
+SELECT what FROM undone ORDER BY n;
+SELECT status, finished_at IS NOT NULL AS finished FROM ft.orchestration_executions;
+SELECT recovered, recovery_strategy, recovery_error, given_up_at FROM ft.orchestration_failures;
+SELECT * FROM ft.validate_execution(:'e');
+DELETE FROM ft.orchestration_executions;
+TRUNCATE undone;
+
+-- or rolled back instead
+SELECT pg_temp.make('SELECT 1 / 0') AS e \gset
+SET fault_tolerance.recovery_max_attempts = 1;
+SELECT ft.run_compensations(:'e');
+SELECT status FROM ft.orchestration_executions;
+UPDATE ft.orchestration_tasks SET compensation = 'INSERT INTO undone (what) VALUES (''t2'')' WHERE task_name = 't2';
+SELECT ft.recover_from_failure(:'e', 'PERMANENT') IS NOT NULL AS recovered;
+SELECT pg_temp.tasks(:'e');
+SELECT ft.run_compensations(:'e');
+SELECT what FROM undone ORDER BY n;
+SELECT status FROM ft.orchestration_executions;
+SELECT pg_temp.tasks(:'e');
+SELECT * FROM ft.validate_execution(:'e');
+DELETE FROM ft.orchestration_executions;
+TRUNCATE undone;
+RESET fault_tolerance.recovery_max_attempts;
+
+-- what a compensation must not do
+CREATE FUNCTION pg_temp.error_of(command text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE e uuid; error text;
+BEGIN
+    e := pg_temp.make(command);
+    PERFORM ft.run_compensations(e);
+    SELECT compensation_error_sqlstate || ': ' || compensation_error_message INTO error
+      FROM ft.orchestration_tasks WHERE execution_id = e AND task_name = 't2';
+    RETURN error;
+END $$;
+SELECT pg_temp.error_of('COMMIT');
+SELECT pg_temp.error_of('ROLLBACK');
+SELECT pg_temp.error_of('SAVEPOINT s');
+SELECT pg_temp.error_of('VACUUM undone');
+SELECT pg_temp.error_of('COPY undone TO STDOUT');
+SELECT pg_temp.error_of('SELEKT');
+SELECT pg_temp.error_of('');
+SELECT what FROM undone ORDER BY n;
+DELETE FROM ft.orchestration_executions;
+TRUNCATE undone;
+
+-- a worker that is lost again and again is not sent in for ever
+SELECT pg_temp.make('INSERT INTO undone (what) VALUES (''t2'')') AS e \gset
+UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = 1, compensation_losses = 3
+ WHERE task_name = 't3';
+SELECT ft.run_compensations(:'e');
+SELECT what FROM undone ORDER BY n;
+TRUNCATE undone;
+DELETE FROM ft.orchestration_executions;
+SELECT pg_temp.make('INSERT INTO undone (what) VALUES (''t2'')') AS e \gset
+UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = 1, compensation_losses = 4
+ WHERE task_name = 't3';
+SELECT ft.run_compensations(:'e');
+SELECT status FROM ft.orchestration_executions;
+SELECT pg_temp.tasks(:'e');
+SELECT recovery_error FROM ft.orchestration_failures;
+SELECT count(*) FROM undone;
+SELECT * FROM ft.validate_execution(:'e');
+DELETE FROM ft.orchestration_executions;
+
+-- as the owner, and only in a session of the owner
+CREATE ROLE regress_ft_alice LOGIN;
+GRANT USAGE ON SCHEMA ft TO regress_ft_alice;
+GRANT INSERT, SELECT ON undone, broken TO regress_ft_alice;
+SET ROLE regress_ft_alice;
+SELECT pg_temp.make('INSERT INTO undone (what) VALUES (''t2'')') AS e \gset
+SELECT pg_temp.outcome('SELECT ft.run_compensations()');
+RESET ROLE;
+-- a superuser does not run what is somebody else's
+SELECT ft.run_compensations();
+SELECT ft.run_compensations(:'e');
+SET SESSION AUTHORIZATION regress_ft_alice;
+SELECT ft.run_compensations(:'e');
+RESET SESSION AUTHORIZATION;
+SELECT what, by_whom FROM undone ORDER BY n;
+SELECT pg_temp.outcome('SELECT ft.run_compensations(gen_random_uuid())');
+DELETE FROM ft.orchestration_executions;
+DROP TABLE undone, broken;
+REVOKE ALL ON SCHEMA ft FROM regress_ft_alice;
+DROP ROLE regress_ft_alice;

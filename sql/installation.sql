@@ -1,0 +1,61 @@
+-- Rows made elsewhere are not worked here until they are adopted.
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+\set VERBOSITY terse
+\getenv srcdir PG_ABS_SRCDIR
+\set outcome :srcdir '/test/sql/outcome.sql'
+\i :outcome
+
+SELECT count(*), bool_and(system_identifier = (SELECT system_identifier FROM pg_control_system())) AS this_cluster,
+       bool_and(database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())) AS this_database
+  FROM ft.installations;
+SELECT ft.paused_reason() IS NULL AS not_paused;
+
+-- as a restore leaves it: executions from before the extension was made here
+SELECT ft.create_execution(state => '{"made": "elsewhere"}') AS e \gset
+SELECT ft.record_failure(:'e', 'x', '40001') IS NOT NULL AS failed;
+INSERT INTO ft.installations VALUES (42, 42, now() - interval '1 year');
+UPDATE ft.orchestration_executions SET created_at = now() - interval '1 hour', owner_oid = 4242;
+SELECT ft.paused_reason();
+SELECT pg_temp.outcome('SELECT * FROM ft.auto_recover_failures()');
+-- what is made here is not affected by itself, but waits with the rest
+SELECT ft.create_execution(state => '{"made": "here"}') IS NOT NULL AS made;
+SELECT ft.paused_reason();
+-- a clone does not know since when it is one
+CREATE TEMP TABLE kept AS SELECT * FROM ft.installations WHERE system_identifier <> 42;
+DELETE FROM ft.installations WHERE system_identifier <> 42;
+SELECT ft.paused_reason();
+INSERT INTO ft.installations SELECT * FROM kept;
+-- finished executions are no reason
+BEGIN;
+UPDATE ft.orchestration_executions SET finished_at = now(), status = 'COMPLETED';
+SELECT ft.paused_reason() IS NULL AS not_paused;
+ROLLBACK;
+
+-- whose OID is another role's, or nobody's, here
+SELECT owner = current_user AS name_is_mine, owner_oid FROM ft.orchestration_executions WHERE execution_id = :'e';
+SELECT ft.adopt();
+SELECT owner = current_user AS name_is_mine, owner_oid = current_user::regrole AS oid_is_mine
+  FROM ft.orchestration_executions WHERE execution_id = :'e';
+SELECT ft.paused_reason() IS NULL AS not_paused;
+SELECT count(*) FROM ft.installations;
+SELECT * FROM ft.auto_recover_failures();
+SELECT ft.adopt();
+DELETE FROM ft.orchestration_executions;
+
+-- a role that was renamed here keeps what is its own
+CREATE ROLE regress_ft_alice LOGIN;
+GRANT USAGE ON SCHEMA ft TO regress_ft_alice;
+SET ROLE regress_ft_alice;
+SELECT ft.create_execution() AS e \gset
+RESET ROLE;
+ALTER ROLE regress_ft_alice RENAME TO regress_ft_carol;
+SELECT ft.adopt();
+SELECT owner, owner_oid = 'regress_ft_carol'::regrole AS oid FROM ft.orchestration_executions;
+SET ROLE regress_ft_carol;
+SELECT count(*) FROM ft.orchestration_executions;
+SELECT pg_temp.outcome('SELECT ft.adopt()');
+SELECT pg_temp.outcome('SELECT ft.paused_reason()');
+RESET ROLE;
+DELETE FROM ft.orchestration_executions;
+REVOKE ALL ON SCHEMA ft FROM regress_ft_carol;
+DROP ROLE regress_ft_carol;

@@ -1,0 +1,33 @@
+-- Statuses and transitions.
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+
+SELECT * FROM ft.transitions();
+
+-- an event leads to one place only
+SELECT object, from_status, event
+  FROM ft.transitions()
+ GROUP BY 1, 2, 3 HAVING count(*) > 1;
+
+-- the statuses that the tables accept are those of the transitions
+SELECT c.conname
+  FROM pg_constraint AS c
+ WHERE c.conname IN ('orchestration_executions_status', 'orchestration_tasks_status')
+   AND (SELECT array_agg(DISTINCT status ORDER BY status)
+          FROM (SELECT from_status AS status FROM ft.transitions()
+                 WHERE 'orchestration_' || object || 's' = c.conrelid::regclass::text
+                    OR 'ft.orchestration_' || object || 's' = c.conrelid::regclass::text
+                UNION SELECT to_status FROM ft.transitions()
+                 WHERE 'orchestration_' || object || 's' = c.conrelid::regclass::text
+                    OR 'ft.orchestration_' || object || 's' = c.conrelid::regclass::text) AS s)
+    <> (SELECT array_agg(m[1] ORDER BY m[1])
+          FROM regexp_matches(pg_get_constraintdef(c.oid), '''([A-Z_]+)''', 'g') AS m);
+
+-- keys are of version 7 and grow
+SELECT substr(a::text, 15, 1) AS version, substr(a::text, 20, 1) IN ('8', '9', 'a', 'b') AS variant, a < b AS grows
+  FROM (SELECT ft.uuid_v7() AS a) AS one, LATERAL (SELECT ft.uuid_v7() AS b OFFSET 0) AS two;
+SELECT count(*), count(DISTINCT k), bool_and(k > previous) AS all_grow
+  FROM (SELECT k, lag(k) OVER (ORDER BY n) AS previous
+          FROM (SELECT n, ft.uuid_v7() AS k FROM generate_series(1, 10000) AS n) AS keys) AS pairs;
+-- its time is the clock's
+SELECT abs(extract(epoch FROM clock_timestamp()) * 1000
+           - ('x' || lpad(replace(left(ft.uuid_v7()::text, 13), '-', ''), 16, '0'))::bit(64)::bigint) < 10000 AS near;

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * compensation.h
+ *	  Compensations: undoing completed tasks, one transaction each.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_COMPENSATION_H
+#define FT_COMPENSATION_H
+
+#include "nodes/pg_list.h"
+#include "orchestration/execution.h"
+
+/* A compensation that this session has taken upon itself. */
+typedef struct FtCompensationClaim
+{
+	pg_uuid_t	execution_id;
+	pg_uuid_t	task_id;
+	int			attempt;
+	char	   *command;
+} FtCompensationClaim;
+
+/*
+ * The worker's interface: each runs in a transaction that the caller has
+ * opened, with an active snapshot.
+ *
+ * Claim, run and fail are called by a session of the owner: claim in a small
+ * transaction of its own; run in another, which the compensation's effects
+ * share with the record of it; failed in a third, where that one was rolled
+ * back.
+ */
+extern List *ft_compensation_owners_due(TimestampTz now);
+extern bool ft_compensation_claim(TimestampTz now, FtCompensationClaim *claim);
+extern void ft_compensation_run(const FtCompensationClaim *claim);
+extern void ft_compensation_failed(const FtCompensationClaim *claim,
+								   const ErrorData *error);
+
+/*
+ * Inside the engine, with the execution locked: end ROLLING_BACK or
+ * COMPENSATING if nothing is left to compensate.
+ */
+extern void ft_compensation_finish(FtExecution *execution);
+
+/* When the next compensation will be due; DT_NOEND if none is. In the engine. */
+extern TimestampTz ft_compensation_next_due(TimestampTz now);
+
+#endif							/* FT_COMPENSATION_H */

@@ -1,0 +1,71 @@
+-- Executions: execution.c, validation.c
+
+CREATE TABLE ft.orchestration_executions (
+    execution_id uuid NOT NULL,
+    orchestration_id uuid,
+    status text NOT NULL DEFAULT 'PENDING',
+    state jsonb NOT NULL DEFAULT '{}',
+    owner name NOT NULL,
+    owner_oid oid NOT NULL,
+    completions bigint NOT NULL DEFAULT 0,
+    checkpoint_id uuid,
+    parked_reason text,
+    created_at timestamptz NOT NULL,
+    started_at timestamptz,
+    updated_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    CONSTRAINT orchestration_executions_pkey PRIMARY KEY (execution_id),
+    CONSTRAINT orchestration_executions_status CHECK (status IN (
+        'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'ROLLING_BACK',
+        'ROLLED_BACK', 'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED')),
+    CONSTRAINT orchestration_executions_state CHECK (jsonb_typeof(state) = 'object')
+);
+
+-- compensations to run, by owner
+CREATE INDEX idx_executions_compensating ON ft.orchestration_executions (owner_oid)
+    WHERE status IN ('COMPENSATING', 'ROLLING_BACK');
+-- retention
+CREATE INDEX idx_executions_finished ON ft.orchestration_executions (finished_at)
+    WHERE finished_at IS NOT NULL;
+
+ALTER TABLE ft.orchestration_executions ENABLE ROW LEVEL SECURITY;
+
+-- Both the name and the OID must agree: after a dump and restore, or a clone,
+-- an OID may be another role's, and after DROP ROLE a name may be.
+CREATE POLICY own_executions ON ft.orchestration_executions FOR SELECT
+    USING (pg_has_role(owner_oid, 'USAGE') AND pg_get_userbyid(owner_oid) = owner);
+CREATE POLICY monitor_executions ON ft.orchestration_executions FOR SELECT
+    TO pg_monitor USING (true);
+
+CREATE FUNCTION ft.create_execution(
+    orchestration_id uuid DEFAULT NULL, state jsonb DEFAULT '{}')
+RETURNS uuid
+AS 'MODULE_PATHNAME', 'ft_create_execution'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION ft.set_execution_state(execution_id uuid, state jsonb)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ft_set_execution_state'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON TABLE ft.orchestration_executions IS
+'one row for each run of an orchestration';
+COMMENT ON COLUMN ft.orchestration_executions.owner IS
+'role that created the execution; its compensations run as this role';
+COMMENT ON COLUMN ft.orchestration_executions.owner_oid IS
+'OID of the owner in this cluster; must agree with its name';
+COMMENT ON COLUMN ft.orchestration_executions.completions IS
+'how many tasks have completed so far; numbers their order';
+COMMENT ON COLUMN ft.orchestration_executions.checkpoint_id IS
+'checkpoint that the execution was last brought back to';
+COMMENT ON COLUMN ft.orchestration_executions.parked_reason IS
+'why its compensations cannot run for now, else null';
+COMMENT ON FUNCTION ft.create_execution(uuid, jsonb) IS
+'make an execution owned by the current role, with its first checkpoint';
+COMMENT ON FUNCTION ft.set_execution_state(uuid, jsonb) IS
+'replace the state of an execution';
+
+GRANT SELECT ON ft.orchestration_executions TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('ft.orchestration_executions', '');
+

@@ -1,0 +1,265 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure.c
+ *	  Failures of executions, and the rules that say of which type one is.
+ *
+ * A failure is judged by its SQLSTATE alone.  Message texts are translated,
+ * and are never looked at.
+ *
+ * Locking: the execution's row first, then the task's; a failure's row is new
+ * here and needs none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "errors.h"
+#include "orchestration/failure.h"
+#include "orchestration/task.h"
+#include "transaction.h"
+#include "uuid.h"
+
+PG_FUNCTION_INFO_V1(ft_record_failure);
+PG_FUNCTION_INFO_V1(ft_fail_task);
+PG_FUNCTION_INFO_V1(ft_failure_rules);
+
+typedef struct FailureRule
+{
+	const char *prefix;			/* of the SQLSTATE */
+	const char *fault;			/* node, network, data or resource */
+	bool		transient;
+	const char *meaning;
+} FailureRule;
+
+/* The longest prefix that matches decides. */
+static const FailureRule failure_rules[] = {
+	{"08", "network", true, "connection exception"},
+	{"25006", "node", true, "read-only transaction: the node is a standby for now"},
+	{"40", "data", true, "transaction rollback: serialization failure, deadlock"},
+	{"40002", "data", false, "transaction rollback by an integrity constraint: comes again"},
+	{"53", "resource", true, "insufficient resources: disk, memory, connections"},
+	{"55P03", "data", true, "lock not available"},
+	{"57P01", "node", true, "administrator shutdown"},
+	{"57P02", "node", true, "crash shutdown"},
+	{"57P03", "node", true, "cannot connect now: the node is starting or stopping"},
+	{"58030", "node", true, "input/output error"},
+	{"", "data", false, "everything else comes again however often it is tried"},
+};
+
+static const char *const failure_type_names[] = {
+	[FT_FAILURE_TRANSIENT] = "TRANSIENT",
+	[FT_FAILURE_PERMANENT] = "PERMANENT",
+	[FT_FAILURE_PARTIAL] = "PARTIAL",
+};
+
+FT_STATEMENT(compensable_task,
+			 "SELECT 1 FROM ft.orchestration_tasks"
+			 " WHERE execution_id = $1 AND status = 'COMPLETED' AND compensation IS NOT NULL"
+			 " LIMIT 1",
+			 UUIDOID);
+FT_STATEMENT(insert_failure,
+			 "INSERT INTO ft.orchestration_failures"
+			 " (failure_id, execution_id, failure_type, failure_message,"
+			 "  failure_timestamp, task_id, attempt, sqlstate, next_attempt_at)"
+			 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $5)",
+			 UUIDOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, UUIDOID, INT4OID, TEXTOID);
+FT_STATEMENT(set_failed,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET status = $2, failures = failures + 1,"
+			 "       error_sqlstate = $3, error_message = $4"
+			 " WHERE task_id = $1",
+			 UUIDOID, TEXTOID, TEXTOID, TEXTOID);
+
+const char *
+ft_failure_type_name(FtFailureType type)
+{
+	return failure_type_names[type];
+}
+
+FtFailureType
+ft_failure_type_of(const char *name)
+{
+	for (int i = 0; i < lengthof(failure_type_names); i++)
+		if (strcmp(name, failure_type_names[i]) == 0)
+			return (FtFailureType) i;
+	ereport(ERROR,
+			(errcode(FT_ERRCODE_BAD_ARGUMENT),
+			 errmsg("unknown failure type \"%s\"", name),
+			 errdetail("A failure is TRANSIENT (it is retried), PERMANENT (rolled back) or PARTIAL (compensated)."),
+			 errhint("Use one of the three, in capital letters.")));
+}
+
+bool
+ft_sqlstate_is_transient(const char *sqlstate)
+{
+	const FailureRule *best = NULL;
+
+	for (int i = 0; i < lengthof(failure_rules); i++)
+	{
+		const FailureRule *rule = &failure_rules[i];
+
+		if (strncmp(sqlstate, rule->prefix, strlen(rule->prefix)) == 0 &&
+			(best == NULL || strlen(rule->prefix) > strlen(best->prefix)))
+			best = rule;
+	}
+	return best->transient;
+}
+
+/* The SQLSTATE that was passed, NULL for none; an error if it is malformed. */
+static char *
+sqlstate_argument(text *argument)
+{
+	char	   *sqlstate;
+
+	if (argument == NULL)
+		return NULL;
+	sqlstate = text_to_cstring(argument);
+	if (strlen(sqlstate) != 5 ||
+		strspn(sqlstate, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("invalid SQLSTATE \"%s\"", sqlstate),
+				 errdetail("A SQLSTATE has five characters, digits and capital letters."),
+				 errhint("Pass the code of the error as the client library reports it, or null.")));
+	return sqlstate;
+}
+
+/*
+ * Transient by its SQLSTATE; else partial where something that can be
+ * compensated has been done already, and permanent where nothing has.
+ */
+static FtFailureType
+classify(const pg_uuid_t *execution_id, const char *sqlstate)
+{
+	if (sqlstate != NULL && ft_sqlstate_is_transient(sqlstate))
+		return FT_FAILURE_TRANSIENT;
+	if (ft_run(&compensable_task, FT_ARGS(FT_UUID(execution_id))) > 0)
+		return FT_FAILURE_PARTIAL;
+	return FT_FAILURE_PERMANENT;
+}
+
+/*
+ * Write a failure of a locked execution, whose status changes with it, and
+ * have the worker look at it as soon as this transaction commits.
+ */
+static void
+record(FtExecution *execution, pg_uuid_t *failure_id, FtFailureType type,
+	   const char *message, const char *sqlstate, const FtTask *task)
+{
+	FtExecutionStatus failed =
+		ft_execution_require_transition(execution->status, FT_EXECUTION_FAIL,
+										ft_uuid_string(&execution->execution_id));
+
+	ft_uuid_generate(failure_id);
+	ft_run(&insert_failure,
+		   FT_ARGS(FT_UUID(failure_id),
+				   FT_UUID(&execution->execution_id),
+				   FT_TEXT(failure_type_names[type]),
+				   FT_TEXT(message),
+				   FT_TIME(GetCurrentTimestamp()),
+				   task ? FT_UUID(&task->task_id) : FT_NULL,
+				   task ? FT_VALUE(Int32GetDatum(task->attempt)) : FT_NULL,
+				   FT_TEXT(sqlstate)));
+	ft_execution_set_status(execution, failed);
+	ft_wake_worker_at_commit();
+}
+
+/*
+ * ft.record_failure(execution_id uuid, message text, sqlstate text,
+ * failure_type text) returns uuid
+ */
+Datum
+ft_record_failure(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *failure_id = palloc(sizeof(pg_uuid_t));
+	char	   *sqlstate;
+	FtEngine	engine;
+	FtExecution execution;
+	FtFailureType type;
+
+	ft_require_argument(PG_ARGISNULL(0), "execution_id");
+	ft_require_argument(PG_ARGISNULL(1), "message");
+	sqlstate = sqlstate_argument(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
+	if (!PG_ARGISNULL(3))
+		(void) ft_failure_type_of(text_to_cstring(PG_GETARG_TEXT_PP(3)));
+
+	ft_engine_enter(&engine);
+	ft_execution_lock(&execution, PG_GETARG_UUID_P(0), engine.caller);
+	if (PG_ARGISNULL(3))
+		type = classify(&execution.execution_id, sqlstate);
+	else
+		type = ft_failure_type_of(text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	record(&execution, failure_id, type, text_to_cstring(PG_GETARG_TEXT_PP(1)),
+		   sqlstate, NULL);
+	ft_engine_leave(&engine);
+
+	PG_RETURN_UUID_P(failure_id);
+}
+
+/*
+ * ft.fail_task(task_id uuid, message text, sqlstate text, attempt integer)
+ * returns uuid
+ */
+Datum
+ft_fail_task(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *failure_id = palloc(sizeof(pg_uuid_t));
+	char	   *message;
+	char	   *sqlstate;
+	FtEngine	engine;
+	FtExecution execution;
+	FtTask		task;
+	FtTaskStatus failed;
+
+	ft_require_argument(PG_ARGISNULL(0), "task_id");
+	ft_require_argument(PG_ARGISNULL(1), "message");
+	message = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	sqlstate = sqlstate_argument(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
+
+	ft_engine_enter(&engine);
+	ft_task_lock(PG_GETARG_UUID_P(0), engine.caller, &execution, &task);
+	if (!PG_ARGISNULL(3))
+		ft_task_require_attempt(&task, PG_GETARG_INT32(3));
+	failed = ft_task_require_transition(task.status, FT_TASK_FAIL, task.name);
+
+	ft_run(&set_failed,
+		   FT_ARGS(FT_UUID(&task.task_id),
+				   FT_TEXT(ft_task_status_name(failed)),
+				   FT_TEXT(sqlstate),
+				   FT_TEXT(message)));
+	record(&execution, failure_id, classify(&execution.execution_id, sqlstate),
+		   message, sqlstate, &task);
+	ft_engine_leave(&engine);
+
+	PG_RETURN_UUID_P(failure_id);
+}
+
+/*
+ * ft.failure_rules() returns table (sqlstate_prefix text, fault text,
+ * failure_type text, meaning text)
+ */
+Datum
+ft_failure_rules(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < lengthof(failure_rules); i++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		values[0] = CStringGetTextDatum(failure_rules[i].prefix);
+		values[1] = CStringGetTextDatum(failure_rules[i].fault);
+		values[2] = CStringGetTextDatum(failure_rules[i].transient ?
+										"TRANSIENT" : "PERMANENT or PARTIAL");
+		values[3] = CStringGetTextDatum(failure_rules[i].meaning);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

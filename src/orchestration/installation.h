@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * installation.h
+ *	  Where the rows of this database were made.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_INSTALLATION_H
+#define FT_INSTALLATION_H
+
+/*
+ * Why the executions of this database must not be worked here, palloc'd in
+ * the current context; NULL if they may.  In a transaction, with a snapshot.
+ */
+extern char *ft_installation_paused_reason(void);
+
+/* Inside the engine: an error where there is such a reason. */
+extern void ft_installation_require_own(void);
+
+#endif							/* FT_INSTALLATION_H */

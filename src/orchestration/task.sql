@@ -1,0 +1,88 @@
+-- Tasks of executions: task.c
+
+CREATE TABLE ft.orchestration_tasks (
+    task_id uuid NOT NULL,
+    execution_id uuid NOT NULL,
+    task_name text NOT NULL,
+    status text NOT NULL DEFAULT 'PENDING',
+    command text,
+    compensation text,
+    critical boolean NOT NULL DEFAULT false,
+    depends_on text[] NOT NULL DEFAULT '{}',
+    result jsonb,
+    attempt integer NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz,
+    error_sqlstate text,
+    error_message text,
+    completion_order bigint,
+    compensation_attempt integer NOT NULL DEFAULT 0,
+    compensation_failures integer NOT NULL DEFAULT 0,
+    compensation_losses integer NOT NULL DEFAULT 0,
+    compensation_next_attempt_at timestamptz,
+    compensation_pid integer,
+    compensation_epoch bigint,
+    compensation_error_sqlstate text,
+    compensation_error_message text,
+    created_at timestamptz NOT NULL,
+    started_at timestamptz,
+    completed_at timestamptz,
+    compensated_at timestamptz,
+    CONSTRAINT orchestration_tasks_pkey PRIMARY KEY (task_id),
+    CONSTRAINT orchestration_tasks_name UNIQUE (execution_id, task_name),
+    CONSTRAINT orchestration_tasks_execution FOREIGN KEY (execution_id)
+        REFERENCES ft.orchestration_executions ON DELETE CASCADE,
+    CONSTRAINT orchestration_tasks_status CHECK (status IN (
+        'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED',
+        'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED'))
+);
+
+ALTER TABLE ft.orchestration_tasks ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tasks_of_visible_executions ON ft.orchestration_tasks FOR SELECT
+    USING (EXISTS (SELECT FROM ft.orchestration_executions AS execution
+                    WHERE execution.execution_id = orchestration_tasks.execution_id));
+
+CREATE FUNCTION ft.add_task(
+    execution_id uuid, task_name text, command text DEFAULT NULL,
+    compensation text DEFAULT NULL, critical boolean DEFAULT false,
+    depends_on text[] DEFAULT '{}')
+RETURNS uuid
+AS 'MODULE_PATHNAME', 'ft_add_task'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION ft.start_task(task_id uuid)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'ft_start_task'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION ft.complete_task(
+    task_id uuid, result jsonb DEFAULT NULL, attempt integer DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ft_complete_task'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON TABLE ft.orchestration_tasks IS
+'one row for each step of an execution';
+COMMENT ON COLUMN ft.orchestration_tasks.attempt IS
+'how often it was started; tells a late worker''s report from the current one''s';
+COMMENT ON COLUMN ft.orchestration_tasks.failures IS
+'failed attempts since it was last begun afresh';
+COMMENT ON COLUMN ft.orchestration_tasks.next_attempt_at IS
+'not to be started before this time';
+COMMENT ON COLUMN ft.orchestration_tasks.completion_order IS
+'its place in the order of completion; compensations run in reverse';
+COMMENT ON COLUMN ft.orchestration_tasks.compensation_losses IS
+'how often the worker that ran its compensation was lost';
+COMMENT ON COLUMN ft.orchestration_tasks.compensation_epoch IS
+'start of the server in which its compensation was claimed';
+COMMENT ON FUNCTION ft.add_task(uuid, text, text, text, boolean, text[]) IS
+'add a task to an execution that has not finished';
+COMMENT ON FUNCTION ft.start_task(uuid) IS
+'start a pending task whose dependencies have completed; returns the number of the attempt';
+COMMENT ON FUNCTION ft.complete_task(uuid, jsonb, integer) IS
+'report the result of a running task; refused where another attempt has taken over';
+
+GRANT SELECT ON ft.orchestration_tasks TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('ft.orchestration_tasks', '');
+
