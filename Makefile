@@ -47,7 +47,8 @@ REGRESS = \
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
 
-ISOLATION =
+ISOLATION = \
+	orchestration
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation
