@@ -2,7 +2,8 @@
 #
 # A subject is a stem: src/DOMAIN/STEM.c and src/DOMAIN/STEM.sql, tested by
 # sql/STEM.sql with expected/STEM.out.  C files are found by themselves;
-# install parts and tests are listed here, because their order matters.
+# install parts and tests are listed here, because their order matters; every
+# line of a list ends in a backslash, so that lines can be added anywhere.
 
 EXTENSION    = fault_tolerance
 MODULE_big   = $(EXTENSION)
@@ -26,7 +27,7 @@ INSTALL_PARTS = \
 	orchestration/recovery \
 	orchestration/compensation \
 	orchestration/installation \
-	epilogue
+	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
 DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*.sql))
@@ -42,13 +43,13 @@ REGRESS = \
 	failure \
 	recovery \
 	compensation \
-	installation
+	installation \
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
 
 ISOLATION = \
-	orchestration
+	orchestration \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation
