@@ -27,6 +27,7 @@ INSTALL_PARTS = \
 	orchestration/recovery \
 	orchestration/compensation \
 	orchestration/installation \
+	diagnostics/dead_tuples \
 	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
@@ -44,12 +45,14 @@ REGRESS = \
 	recovery \
 	compensation \
 	installation \
+	dead_tuples \
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
 
 ISOLATION = \
 	orchestration \
+	dead_tuples_locks \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation

@@ -1,0 +1,105 @@
+-- ft.dead_tuples(): agrees with the server's own views and functions, with
+-- any name, for all kinds of tables, and refuses bad input.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
+
+CREATE TABLE "Weird ""Table" (id integer, t text) WITH (autovacuum_enabled = off);
+CREATE TABLE parted (id integer, t text) PARTITION BY RANGE (id);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100000)
+    WITH (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0.5);
+CREATE TABLE toasted (id integer, t text) WITH (autovacuum_enabled = off);
+ALTER TABLE toasted ALTER t SET STORAGE EXTERNAL;
+CREATE UNLOGGED TABLE few (id integer PRIMARY KEY);
+CREATE TEMPORARY TABLE temporary_table (id integer);
+
+INSERT INTO "Weird ""Table" SELECT i, 'x' FROM generate_series(1, 30000) AS i;
+INSERT INTO parted SELECT i, 'x' FROM generate_series(1, 2000) AS i;
+INSERT INTO toasted SELECT i, repeat('x', 4000) FROM generate_series(1, 600) AS i;
+INSERT INTO few SELECT generate_series(1, 500);
+INSERT INTO temporary_table SELECT generate_series(1, 1500);
+-- Reported first, or ANALYZE and the report would both count them.
+SELECT pg_stat_force_next_flush();
+ANALYZE "Weird ""Table", parted_1, few, temporary_table;
+CREATE INDEX ON "Weird ""Table" (id);
+DELETE FROM "Weird ""Table" WHERE id <= 10000;
+DELETE FROM parted WHERE id <= 1000;
+DELETE FROM toasted;
+DELETE FROM few WHERE id <= 100;
+DELETE FROM temporary_table;
+SELECT pg_stat_force_next_flush();
+
+-- The defaults: 1,000 to be shown, 10,000 for a warning.  By itself neither
+-- autovacuum nor anything else touches what is shown here.
+SELECT schemaname, regexp_replace(relname, '\d{5,}', 'N') AS relname,
+       n_live_tup, n_dead_tup, dead_tuple_percent, severity, datname, relkind,
+       toast_of::regclass, autovacuum_enabled
+  FROM ft.dead_tuples()
+ WHERE schemaname IN ('public', 'pg_toast')
+ ORDER BY n_dead_tup DESC, relname;
+
+-- A temporary table counts as well, but autovacuum never comes.
+SELECT relname, n_dead_tup, autovacuum_enabled
+  FROM ft.dead_tuples() WHERE relname = 'temporary_table';
+
+-- The threshold by its own parameters: 100 + 0.5 * 2000, and by the settings:
+-- 50 + 0.2 * 30000.
+SELECT relname, autovacuum_threshold, autovacuum_percent
+  FROM ft.dead_tuples() WHERE relname IN ('parted_1', 'Weird "Table')
+ ORDER BY relname;
+
+-- What is below the threshold is there on demand.
+SELECT relname, n_dead_tup, dead_tuple_percent, severity
+  FROM ft.dead_tuples(100) WHERE relname = 'few';
+SELECT count(*) FROM ft.dead_tuples(101) WHERE relname = 'few';
+
+-- Everything the server's view has, and with the same figures.
+SELECT count(*) AS differing
+  FROM (SELECT relid, n_live_tup, n_dead_tup, last_vacuum, last_autovacuum,
+               vacuum_count, autovacuum_count
+          FROM pg_stat_all_tables
+         WHERE n_dead_tup > 0 AND relid >= 16384
+        EXCEPT
+        SELECT relid, n_live_tup, n_dead_tup, last_vacuum, last_autovacuum,
+               vacuum_count, autovacuum_count
+          FROM ft.dead_tuples(1)) AS d;
+SELECT count(*) AS strangers
+  FROM ft.dead_tuples(0) AS d
+ WHERE NOT EXISTS (SELECT FROM pg_stat_all_tables AS s
+                    WHERE (s.relid, s.schemaname, s.relname)
+                          = (d.relid, d.schemaname, d.relname));
+
+-- The size is that of pg_total_relation_size(), for every table there is.
+SELECT count(*) > 10 AS many,
+       count(*) FILTER (WHERE total_size IS DISTINCT FROM pg_total_relation_size(relid)
+                           OR size_note IS NOT NULL) AS wrong
+  FROM ft.dead_tuples(0);
+
+-- A vacuum clears it.
+VACUUM "Weird ""Table";
+SELECT n_dead_tup, last_vacuum IS NOT NULL AS vacuumed, vacuum_count
+  FROM ft.dead_tuples(0) WHERE relname = 'Weird "Table';
+
+-- To be read in psql.
+SELECT severity, "table", live, dead, "dead %", autovacuum
+  FROM ft.dead_tuples_summary WHERE "table" LIKE 'public%' ORDER BY dead DESC;
+
+SELECT * FROM ft.dead_tuples(-1);
+SELECT count(*) FROM ft.dead_tuples(NULL);
+
+-- Not for everybody.
+CREATE ROLE dead_tuples_nobody;
+CREATE ROLE dead_tuples_monitor;
+GRANT pg_monitor TO dead_tuples_monitor;
+GRANT USAGE ON SCHEMA ft TO dead_tuples_nobody;
+SET ROLE dead_tuples_nobody;
+SELECT count(*) FROM ft.dead_tuples();
+SELECT count(*) FROM ft.dead_tuples_summary;
+SET ROLE dead_tuples_monitor;
+SELECT relname, total_size > 0 AS sized FROM ft.dead_tuples() WHERE relname = 'parted_1';
+SELECT count(*) > 0 AS readable FROM ft.dead_tuples_summary;
+RESET ROLE;
+
+REVOKE ALL ON SCHEMA ft FROM dead_tuples_nobody;
+DROP ROLE dead_tuples_nobody, dead_tuples_monitor;
+DROP TABLE "Weird ""Table", parted, toasted, few;
