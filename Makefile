@@ -29,6 +29,8 @@ INSTALL_PARTS = \
 	orchestration/installation \
 	diagnostics/dead_tuples \
 	epilogue \
+	diagnostics/session \
+	epilogue
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
 DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*.sql))
@@ -46,6 +48,7 @@ REGRESS = \
 	compensation \
 	installation \
 	dead_tuples \
+	session
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
