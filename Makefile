@@ -30,6 +30,8 @@ INSTALL_PARTS = \
 	diagnostics/dead_tuples \
 	epilogue \
 	diagnostics/session \
+	diagnostics/replication \
+	operations/alerts \
 	epilogue
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
@@ -48,7 +50,8 @@ REGRESS = \
 	compensation \
 	installation \
 	dead_tuples \
-	session
+	session \
+	replication
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
