@@ -51,7 +51,9 @@ REGRESS = \
 	installation \
 	dead_tuples \
 	session \
-	replication
+	replication \
+	alerts \
+	hygiene
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))

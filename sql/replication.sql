@@ -46,13 +46,8 @@ CREATE TABLE replication_never (id integer);
 SELECT ft.wal_age(:'early');
 ROLLBACK;
 
-SELECT alert_level, regexp_replace(message, '\d+ (bytes|kB|MB)', 'N') AS message,
-       alert_name, object, hint
-  FROM ft.check_fault_tolerance_alerts();
-
 SELECT pg_drop_replication_slot(slot_name)
   FROM pg_replication_slots WHERE slot_name LIKE 'ft\_%' ORDER BY slot_name;
-SELECT count(*) FROM ft.check_fault_tolerance_alerts();
 
 CREATE ROLE replication_nobody;
 CREATE ROLE replication_monitor;
@@ -62,11 +57,9 @@ SET ROLE replication_nobody;
 SELECT * FROM ft.replication_lag();
 SELECT * FROM ft.wal_age('0/1');
 SELECT * FROM ft.node_state();
-SELECT * FROM ft.check_fault_tolerance_alerts();
 SELECT * FROM ft.fault_tolerance_monitoring;
 SET ROLE replication_monitor;
 SELECT status FROM ft.fault_tolerance_monitoring;
-SELECT * FROM ft.check_fault_tolerance_alerts();
 RESET ROLE;
 REVOKE ALL ON SCHEMA ft FROM replication_nobody;
 DROP ROLE replication_nobody, replication_monitor;

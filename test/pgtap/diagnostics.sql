@@ -1,0 +1,93 @@
+-- What users were promised of the diagnostics: names, parameters with their
+-- defaults, and columns in their order.  Columns may be added at the end only.
+BEGIN;
+SELECT plan(27);
+
+-- The first columns of a function that returns rows, or of a view.
+CREATE FUNCTION pg_temp.first_columns(function regprocedure, n integer) RETURNS text
+LANGUAGE sql AS $$
+    SELECT string_agg(name || ' ' || type::regtype, ', ' ORDER BY i)
+      FROM (SELECT a.*, row_number() OVER (ORDER BY a.i) AS place
+              FROM pg_proc AS p,
+                   unnest(p.proargnames, p.proargmodes, p.proallargtypes)
+                   WITH ORDINALITY AS a(name, mode, type, i)
+             WHERE p.oid = function AND a.mode IN ('o', 't')) AS a
+     WHERE place <= n
+$$;
+CREATE FUNCTION pg_temp.first_columns(relation regclass, n integer) RETURNS text
+LANGUAGE sql AS $$
+    SELECT string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum)
+      FROM pg_attribute WHERE attrelid = relation AND attnum BETWEEN 1 AND n
+$$;
+
+SELECT has_schema('ft');
+SELECT has_extension('fault_tolerance');
+
+-- D4
+SELECT has_function('ft', 'dead_tuples', ARRAY['bigint']);
+SELECT is(pg_get_function_arguments('ft.dead_tuples(bigint)'::regprocedure)
+              LIKE 'min_dead bigint DEFAULT 1000,%', true, 'dead_tuples: parameter and default');
+SELECT is(pg_temp.first_columns('ft.dead_tuples(bigint)'::regprocedure, 8),
+          'schemaname name, relname name, n_live_tup bigint, n_dead_tup bigint, '
+          'dead_tuple_percent double precision, total_size bigint, '
+          'last_vacuum timestamp with time zone, last_autovacuum timestamp with time zone',
+          'dead_tuples: columns');
+SELECT has_view('ft', 'dead_tuples_summary', 'dead_tuples_summary');
+SELECT is_empty('SELECT * FROM ft.dead_tuples(1000) WHERE n_dead_tup < 1000',
+                'dead_tuples: nothing below the threshold');
+SELECT throws_ok('SELECT * FROM ft.dead_tuples(-1)', '22023', NULL, 'dead_tuples: refuses less than nothing');
+
+-- D6
+SELECT has_function('ft', 'long_transactions', ARRAY['interval']);
+SELECT is(pg_get_function_arguments('ft.long_transactions(interval)'::regprocedure),
+          'min_duration interval DEFAULT ''00:01:00''::interval', 'long_transactions: parameter and default');
+SELECT is(pg_temp.first_columns('ft.long_transactions(interval)'::regprocedure, 7),
+          'pid integer, usename name, application_name text, state text, '
+          'transaction_duration interval, query_duration interval, query text',
+          'long_transactions: columns');
+SELECT is((SELECT count(*) FROM ft.long_transactions('0 s') WHERE pid = pg_backend_pid()), 1::bigint,
+          'long_transactions: the transaction of this test');
+
+-- D9
+SELECT has_function('ft', 'replication_lag', ARRAY[]::name[]);
+SELECT is(pg_temp.first_columns('ft.replication_lag()'::regprocedure, 13),
+          'kind text, name text, state text, sync_state text, '
+          'sent_lag_bytes bigint, write_lag_bytes bigint, flush_lag_bytes bigint, replay_lag_bytes bigint, '
+          'sent_lag interval, write_lag interval, flush_lag interval, replay_lag interval, '
+          'retained_bytes bigint',
+          'replication_lag: columns');
+SELECT is_empty('SELECT * FROM ft.replication_lag()', 'replication_lag: nobody is fed');
+
+-- N5
+SELECT has_view('ft', 'fault_tolerance_monitoring', 'fault_tolerance_monitoring');
+SELECT is(pg_temp.first_columns('ft.fault_tolerance_monitoring'::regclass, 5),
+          'node_type text, status text, last_receive_lsn pg_lsn, last_replay_lsn pg_lsn, '
+          'replication_lag interval',
+          'fault_tolerance_monitoring: columns');
+SELECT results_eq('SELECT node_type, status FROM ft.fault_tolerance_monitoring',
+                  $$VALUES ('any', 'PRIMARY')$$,
+                  'fault_tolerance_monitoring: the row of this node without any standby');
+
+-- A1
+SELECT has_function('ft', 'check_fault_tolerance_alerts', ARRAY[]::name[]);
+SELECT is(pg_temp.first_columns('ft.check_fault_tolerance_alerts()'::regprocedure, 2),
+          'alert_level text, message text', 'check_fault_tolerance_alerts: columns');
+SELECT is_empty('SELECT * FROM ft.check_fault_tolerance_alerts()',
+                'check_fault_tolerance_alerts: no row if nothing is wrong');
+
+-- Who may.
+SELECT function_privs_are('ft', name, args, 'pg_monitor', ARRAY['EXECUTE'], name || ': for pg_monitor')
+  FROM (VALUES ('dead_tuples', ARRAY['bigint']),
+               ('long_transactions', ARRAY['interval']),
+               ('replication_lag', ARRAY[]::text[]),
+               ('check_fault_tolerance_alerts', ARRAY[]::text[])) AS f(name, args);
+CREATE ROLE contract_nobody;
+SELECT is((SELECT count(*) FROM (VALUES ('ft.dead_tuples(bigint)'), ('ft.long_transactions(interval)'),
+                                        ('ft.replication_lag()'), ('ft.check_fault_tolerance_alerts()')) AS f(name)
+            WHERE has_function_privilege('contract_nobody', name, 'EXECUTE')), 0::bigint,
+          'and for nobody else');
+SELECT is(has_table_privilege('contract_nobody', 'ft.fault_tolerance_monitoring', 'SELECT'), false,
+          'nor is the monitoring view');
+
+SELECT * FROM finish();
+ROLLBACK;
