@@ -28,11 +28,10 @@ INSTALL_PARTS = \
 	orchestration/compensation \
 	orchestration/installation \
 	diagnostics/dead_tuples \
-	epilogue \
 	diagnostics/session \
 	diagnostics/replication \
 	operations/alerts \
-	epilogue
+	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
 DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*.sql))
@@ -53,7 +52,7 @@ REGRESS = \
 	session \
 	replication \
 	alerts \
-	hygiene
+	hygiene \
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))

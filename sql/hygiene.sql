@@ -19,6 +19,27 @@ SELECT c.*, c.oid::regclass::text AS name
 -- What applications call for orchestrations of their own; each looks by itself
 -- at whose execution it is.
 CREATE TEMPORARY TABLE for_everybody (signature text);
+INSERT INTO for_everybody VALUES
+    ('ft.add_task(uuid,text,text,text,boolean,text[])'),
+    ('ft.auto_recover_failures()'),
+    ('ft.compensate_from_checkpoint(uuid,jsonb)'),
+    ('ft.complete_task(uuid,jsonb,integer)'),
+    ('ft.create_checkpoint(uuid,uuid)'),
+    ('ft.create_execution(uuid,jsonb)'),
+    ('ft.fail_task(uuid,text,text,integer)'),
+    ('ft.failure_rules()'),
+    ('ft.plan_recovery(uuid,character varying)'),
+    ('ft.record_failure(uuid,text,text,text)'),
+    ('ft.recover_from_checkpoint(uuid,uuid)'),
+    ('ft.recover_from_failure(uuid,character varying)'),
+    ('ft.retry_from_checkpoint(uuid,jsonb)'),
+    ('ft.rollback_to_checkpoint(uuid,jsonb)'),
+    ('ft.run_compensations(uuid)'),
+    ('ft.set_execution_state(uuid,jsonb)'),
+    ('ft.start_task(uuid)'),
+    ('ft.transitions()'),
+    ('ft.uuid_v7()'),
+    ('ft.validate_execution(uuid)');
 
 SELECT count(*) > 5 AS there_is_something_to_look_at FROM member_function;
 
@@ -109,6 +130,7 @@ SELECT signature AS symbol_is_not_its_name, prosrc FROM member_function AS p
 -- out of parallel workers; what is not volatile says so with reason.
 SELECT signature AS volatile_but_parallel_safe FROM member_function
  WHERE provolatile = 'v' AND proparallel = 's'
+   AND signature <> 'ft.uuid_v7()'  -- as gen_random_uuid() is
  ORDER BY 1;
 SELECT signature AS not_volatile, provolatile, proparallel FROM member_function
  WHERE provolatile <> 'v'

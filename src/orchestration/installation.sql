@@ -3,7 +3,9 @@
 CREATE TABLE ft.installations (
     system_identifier bigint NOT NULL,
     database_oid oid NOT NULL,
-    adopted_at timestamptz NOT NULL
+    adopted_at timestamptz NOT NULL,
+    -- a restore into the database it came from must not collide with the row made there
+    CONSTRAINT installations_pkey PRIMARY KEY (system_identifier, database_oid, adopted_at)
 );
 
 CREATE FUNCTION ft.adopt()
