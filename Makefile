@@ -31,6 +31,7 @@ INSTALL_PARTS = \
 	diagnostics/session \
 	diagnostics/replication \
 	operations/alerts \
+	diagnostics/blocking \
 	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql

@@ -15,6 +15,10 @@
 #error "fault_tolerance needs PostgreSQL 15 or newer"
 #endif
 
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+
 /* 16: the check of each catalog became one of all */
 #if PG_VERSION_NUM < 160000
 #define ft_database_aclcheck(database, role, mode) \
@@ -78,6 +82,109 @@ typedef int ProcNumber;
 	 (options)->vacuum_max_threshold : autovacuum_vac_max_thresh)
 #else
 #define ft_autovacuum_max_threshold(options) (-1)
+#endif
+
+/*
+ * 16 made the lists of the lock manager typed.  All four are to be called
+ * with the partition lock of the lock held.
+ */
+static inline PGPROC *
+ft_first_in_queue(LOCK *lock)
+{
+#if PG_VERSION_NUM < 160000
+	return lock->waitProcs.size == 0 ? NULL :
+		(PGPROC *) lock->waitProcs.links.next;
+#else
+	return dclist_is_empty(&lock->waitProcs) ? NULL :
+		dclist_head_element(PGPROC, links, &lock->waitProcs);
+#endif
+}
+
+static inline PGPROC *
+ft_next_in_queue(LOCK *lock, PGPROC *proc)
+{
+#if PG_VERSION_NUM < 160000
+	return proc->links.next == &lock->waitProcs.links ? NULL :
+		(PGPROC *) proc->links.next;
+#else
+	return !dclist_has_next(&lock->waitProcs, &proc->links) ? NULL :
+		dclist_container(PGPROC, links,
+						 dclist_next_node(&lock->waitProcs, &proc->links));
+#endif
+}
+
+static inline PROCLOCK *
+ft_next_of_lock(LOCK *lock, PROCLOCK *proclock)
+{
+#if PG_VERSION_NUM < 160000
+	return (PROCLOCK *) SHMQueueNext(&lock->procLocks,
+									 proclock == NULL ? &lock->procLocks : &proclock->lockLink,
+									 offsetof(PROCLOCK, lockLink));
+#else
+	dlist_node *next = proclock == NULL ? lock->procLocks.head.next :
+		proclock->lockLink.next;
+
+	/* a list that was never used has no next */
+	return next == NULL || next == &lock->procLocks.head ? NULL :
+		dlist_container(PROCLOCK, lockLink, next);
+#endif
+}
+
+static inline PROCLOCK *
+ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
+{
+#if PG_VERSION_NUM < 160000
+	SHM_QUEUE  *head = &proc->myProcLocks[partition];
+
+	return (PROCLOCK *) SHMQueueNext(head,
+									 proclock == NULL ? head : &proclock->procLink,
+									 offsetof(PROCLOCK, procLink));
+#else
+	dlist_head *head = &proc->myProcLocks[partition];
+	dlist_node *next = proclock == NULL ? head->head.next : proclock->procLink.next;
+
+	return next == NULL || next == &head->head ? NULL :
+		dlist_container(PROCLOCK, procLink, next);
+#endif
+}
+
+/* 17 replaced the backend id by the number of the process. */
+#if PG_VERSION_NUM < 170000
+#define ft_virtual_transaction_owner(proc) ((proc)->backendId)
+#define ft_virtual_transaction_local_id(proc) ((proc)->lxid)
+#else
+#define ft_virtual_transaction_owner(proc) ((proc)->vxid.procNumber)
+#define ft_virtual_transaction_local_id(proc) ((proc)->vxid.lxid)
+#endif
+
+/*
+ * Where a process has its entry in the array of backend statuses, and where
+ * we have ours.  Before 17 an auxiliary process had its by its type, which
+ * cannot be told from its PGPROC: -1, and ft_auxiliary_status_slots are the
+ * last ones.
+ */
+#if PG_VERSION_NUM < 170000
+#define ft_status_slot(proc) ((proc)->backendId - 1)
+#define ft_my_status_slot() (MyBackendId - 1)
+#define ft_auxiliary_status_slots NUM_AUXPROCTYPES
+#else
+#define ft_status_slot(proc) ((int) ((proc) - ProcGlobal->allProcs))
+#define ft_my_status_slot() (MyProcNumber)
+#define ft_auxiliary_status_slots 0
+#endif
+
+/* 16 gave parallel apply workers a leader. */
+#if PG_VERSION_NUM < 160000
+#define ft_apply_leader_pid(pid) InvalidPid
+#else
+#define ft_apply_leader_pid(pid) GetLeaderApplyWorkerPid(pid)
+#endif
+
+/* 18 added a state for sessions that are still starting. */
+#if PG_VERSION_NUM < 180000
+#define ft_state_is_starting(state) false
+#else
+#define ft_state_is_starting(state) ((state) == STATE_STARTING)
 #endif
 
 #endif							/* FT_COMPAT_H */

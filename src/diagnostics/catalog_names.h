@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog_names.h
+ *	  Names of roles, databases and relations, without waiting for a lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_CATALOG_NAMES_H
+#define FT_CATALOG_NAMES_H
+
+typedef struct FtRoleName
+{
+	Oid			oid;
+	NameData	name;
+	bool		superuser;
+} FtRoleName;
+
+typedef struct FtDatabaseName
+{
+	Oid			oid;
+	NameData	name;
+} FtDatabaseName;
+
+/* Everything below is to be called between these two. */
+extern void ft_names_begin(void);
+
+/* False if some name could not be looked up without waiting. */
+extern bool ft_names_end(void);
+
+/* NULL if there is none, or if it cannot be looked up without waiting. */
+extern const FtRoleName *ft_role_name(Oid role);
+extern const FtDatabaseName *ft_database_name(Oid database);
+
+/* Schema and name, quoted; NULL as above.  Of this database only. */
+extern char *ft_relation_name(Oid relation);
+extern char *ft_namespace_name(Oid namespace);
+
+#endif							/* FT_CATALOG_NAMES_H */
