@@ -230,25 +230,32 @@ need_by_hand()
 
 # Processes that work in a folder, which is how those that we started are
 # told from all others: a server's working directory is its data folder.
+# Arguments: folder, and the name of the program if only its processes count.
 processes_in()
 {
-    local cwd
+    local cwd process
 
     for cwd in /proc/[0-9]*/cwd; do
+        process=${cwd%/cwd}
         case "$(readlink "$cwd" 2> /dev/null)" in
-            "$1" | "$1"/*) basename "$(dirname "$cwd")" ;;
+            "$1" | "$1"/*)
+                if [ -z "${2:-}" ] || [ "$(basename "$(readlink "$process/exe")")" = "$2" ]; then
+                    echo "${process#/proc/}"
+                fi
+                ;;
         esac
     done
 }
 
 # End what still runs in a folder; an immediate stop first, SIGKILL after 5 s.
+# Arguments as above.
 end_processes_in()
 {
     local signal pids tries
 
     for signal in QUIT KILL; do
         tries=50
-        while pids=$(processes_in "$1") && [ -n "$pids" ] && [ $tries -gt 0 ]; do
+        while pids=$(processes_in "$@") && [ -n "$pids" ] && [ $tries -gt 0 ]; do
             if [ $tries -eq 50 ]; then
                 # shellcheck disable=SC2086
                 kill -$signal $pids 2> /dev/null || true
