@@ -19,6 +19,11 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 
+/* 16 took the macros of variable-length values out of postgres.h */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* 16: the check of each catalog became one of all */
 #if PG_VERSION_NUM < 160000
 #define ft_database_aclcheck(database, role, mode) \
