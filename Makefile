@@ -54,6 +54,7 @@ REGRESS = \
 	replication \
 	alerts \
 	hygiene \
+	blocking
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
@@ -61,6 +62,7 @@ REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.co
 ISOLATION = \
 	orchestration \
 	dead_tuples_locks \
+	blocking
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation

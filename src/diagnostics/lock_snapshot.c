@@ -42,8 +42,8 @@
  * only until the next waiter has been woken, so looking often is what gets
  * us in.
  */
-#define SPINS_FOR_FIRST		2000
-#define SLEEP_BETWEEN_US	200
+#define SPINS_FOR_FIRST		5000
+#define SLEEP_BETWEEN_US	20
 
 /* How many locks of a waiter are looked at to find the row it is about. */
 #define MAX_LOCKS_SEARCHED_FOR_ROW	64

@@ -1,0 +1,51 @@
+-- Who blocks whom: the shape of what there is to call.  What it says of
+-- blocked sessions is tested by the isolation specs and the TAP tests.
+
+-- nobody waits
+SELECT count(*) FROM ft.blocking_edges();
+SELECT count(*) FROM ft.blocking_edges(pg_backend_pid());
+SELECT count(*) FROM ft.blocking_edges(pid => -1);
+SELECT count(*) FROM ft.blocking_edges(0);
+SELECT count(*) FROM ft.blocking_chains();
+SELECT * FROM ft.lock_tree;
+SELECT * FROM ft.blocked_statements;
+
+-- the columns, with their types
+SELECT p.proname, a.name, format_type(a.type, NULL) AS type
+  FROM pg_proc p,
+       unnest(p.proargnames, p.proallargtypes, p.proargmodes) WITH ORDINALITY a (name, type, mode, n)
+ WHERE p.pronamespace = 'ft'::regnamespace AND p.proname LIKE 'blocking\_%'
+ ORDER BY p.proname DESC, a.n;
+
+-- volatility, parallel safety, comment
+SELECT proname, provolatile, proparallel, proisstrict, obj_description(oid, 'pg_proc') <> '' AS described
+  FROM pg_proc WHERE pronamespace = 'ft'::regnamespace AND proname LIKE 'blocking\_%'
+ ORDER BY proname;
+SELECT relname, obj_description(oid, 'pg_class') <> '' AS described
+  FROM pg_class WHERE oid IN ('ft.lock_tree'::regclass, 'ft.blocked_statements'::regclass)
+ ORDER BY relname;
+
+-- members of pg_monitor may call all of it, others nothing
+CREATE ROLE regress_blocking_anybody;
+CREATE ROLE regress_blocking_monitor;
+GRANT USAGE ON SCHEMA ft TO regress_blocking_anybody;
+GRANT pg_monitor TO regress_blocking_monitor;
+SET ROLE regress_blocking_anybody;
+SELECT count(*) FROM ft.blocking_edges();
+SELECT count(*) FROM ft.blocking_chains();
+SELECT * FROM ft.lock_tree;
+SELECT * FROM ft.blocked_statements;
+SET ROLE regress_blocking_monitor;
+SELECT count(*) FROM ft.blocking_edges();
+SELECT count(*) FROM ft.blocking_chains();
+SELECT * FROM ft.lock_tree;
+SELECT * FROM ft.blocked_statements;
+RESET ROLE;
+REVOKE USAGE ON SCHEMA ft FROM regress_blocking_anybody;
+DROP ROLE regress_blocking_anybody, regress_blocking_monitor;
+
+-- no other setting than a time
+SET fault_tolerance.lock_partition_timeout = -1;
+SET fault_tolerance.lock_partition_timeout = '1 min';
+SET fault_tolerance.lock_partition_timeout = '61 s';
+RESET fault_tolerance.lock_partition_timeout;
