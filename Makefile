@@ -53,8 +53,8 @@ REGRESS = \
 	session \
 	replication \
 	alerts \
+	blocking \
 	hygiene \
-	blocking
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(patsubst %/,%,$(TOP))
@@ -62,7 +62,7 @@ REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.co
 ISOLATION = \
 	orchestration \
 	dead_tuples_locks \
-	blocking
+	blocking \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation
