@@ -107,6 +107,8 @@ ft_sqlstate_is_transient(const char *sqlstate)
 			(best == NULL || strlen(rule->prefix) > strlen(best->prefix)))
 			best = rule;
 	}
+	/* the last rule has no prefix: it matches whatever there is */
+	Assert(best != NULL);
 	return best->transient;
 }
 
