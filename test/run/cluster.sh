@@ -36,17 +36,21 @@ log_line_prefix = '%m [%p] %q%a '
 CONF
 }
 
-# --silent, because the server would inherit the pipe of a caller.
+# Not by pg_ctl: as a child of ours a server that is killed is gone when we
+# have waited for it, whoever process 1 is, and does not stay as a zombie that
+# keeps it from being started again.  Sets SERVER_PID.
 start_server()
 {
-    as_user pg_ctl -D "$1/data" -l "$1/server.log" -w -t 60 --silent start > /dev/null || {
-        tail -n 30 "$1/server.log" >&2
-        die "the server in $1 does not start"
-    }
-}
+    local tries=600
 
-stop_server()
-{
-    [ -e "$1/data/postmaster.pid" ] || return 0
-    as_user pg_ctl -D "$1/data" -w -t 60 --silent -m "${2:-fast}" stop > /dev/null
+    become_user setsid postgres -D "$1/data" >> "$1/server.log" 2>&1 &
+    SERVER_PID=$!
+    until as_user pg_isready -q -U postgres -d postgres -h "$1/socket" -p "$(sed -n 's/^port = //p' "$1/data/postgresql.conf" | tail -n 1)"; do
+        tries=$((tries - 1))
+        if [ $tries -eq 0 ] || ! kill -0 $SERVER_PID 2> /dev/null; then
+            tail -n 30 "$1/server.log" >&2
+            die "the server in $1 does not start"
+        fi
+        sleep 0.1
+    done
 }

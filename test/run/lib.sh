@@ -233,32 +233,37 @@ need_by_hand()
 # Arguments: folder, and the name of the program if only its processes count.
 processes_in()
 {
-    local cwd process
+    local cwd folder
 
-    for cwd in /proc/[0-9]*/cwd; do
-        process=${cwd%/cwd}
-        case "$(readlink "$cwd" 2> /dev/null)" in
-            "$1" | "$1"/*)
-                if [ -z "${2:-}" ] || [ "$(basename "$(readlink "$process/exe")")" = "$2" ]; then
-                    echo "${process#/proc/}"
-                fi
-                ;;
-        esac
-    done
+    # Processes come and go while find looks.
+    { find /proc/[0-9]*/cwd -maxdepth 0 -printf '%p %l\n' 2> /dev/null || true; } |
+        while read -r cwd folder; do
+            case $folder in
+                "$1" | "$1"/* | "$1 (deleted)")
+                    if [ -z "${2:-}" ] || [ "$(basename "$(readlink "${cwd%cwd}exe")")" = "$2" ]; then
+                        cwd=${cwd#/proc/}
+                        echo "${cwd%/cwd}"
+                    fi
+                    ;;
+            esac
+        done
 }
 
-# End what still runs in a folder; an immediate stop first, SIGKILL after 5 s.
-# Arguments as above.
+# End what still runs in a folder, and wait until it has.  Arguments as above.
+# SIGQUIT stops a server at once, SIGTERM ends scripts, which ignore the
+# former; what is there after 5 s gets SIGKILL.
 end_processes_in()
 {
-    local signal pids tries
+    local signals signal pids tries
 
-    for signal in QUIT KILL; do
+    for signals in "QUIT TERM" KILL; do
         tries=50
         while pids=$(processes_in "$@") && [ -n "$pids" ] && [ $tries -gt 0 ]; do
             if [ $tries -eq 50 ]; then
-                # shellcheck disable=SC2086
-                kill -$signal $pids 2> /dev/null || true
+                for signal in $signals; do
+                    # shellcheck disable=SC2086
+                    kill -"$signal" $pids 2> /dev/null || true
+                done
             fi
             sleep 0.1
             tries=$((tries - 1))
@@ -319,18 +324,24 @@ own()
     fi
 }
 
-# Run a command as the unprivileged user, in a clean environment.
-as_user()
+# Go on as a command of the unprivileged user, in a clean environment.
+become_user()
 {
     local drop=()
 
     if is_root; then
         drop=(setpriv "--reuid=$WORK_USER" "--regid=$(id -g "$WORK_USER")" --clear-groups)
     fi
-    "${drop[@]}" env -i HOME="$WORK/home" TMPDIR="$WORK/tmp" \
+    exec "${drop[@]}" env -i HOME="$WORK/home" TMPDIR="$WORK/tmp" \
         USER="$WORK_USER" LOGNAME="$WORK_USER" \
         PATH="${PG_BINDIR:+$PG_BINDIR:}/usr/local/bin:/usr/bin:/bin" \
         LANG=C.UTF-8 PG_CONFIG="${PG_CONFIG:-}" "$@"
+}
+
+# Run a command as the unprivileged user.
+as_user()
+{
+    (become_user "$@")
 }
 
 # Copy the tree, as it is in the checkout, without what a build left there.

@@ -108,11 +108,10 @@ send()
     echo "$2" >&"${SESSION[$1]}"
 }
 
+# Said, not only closed: later children hold the descriptor as well.
 close_session()
 {
-    local fd=${SESSION[$1]}
-
-    exec {fd}>&-
+    send "$1" '\q'
 }
 
 # --- build and make the servers --------------------------------------------
@@ -141,6 +140,7 @@ max_worker_processes = 16
 max_prepared_transactions = 10
 CONF
 start_server "$QUICKSTART/primary"
+PRIMARY_PID=$SERVER_PID
 primary psql -X -q -d postgres -c "CREATE DATABASE shop"
 mkdir -p "$QUICKSTART/standby/socket"
 own "$QUICKSTART/standby"
@@ -194,12 +194,15 @@ block checkout-4 "UPDATE seat SET taken_by = 'd' WHERE id = 4"
 block migration "ALTER TABLE seat ADD COLUMN price numeric"
 block reader "SELECT count(*) FROM seat"
 
+wait_for "the load has gone on for 5 s" \
+    "SELECT coalesce(max(wait_duration) > interval '5 s', false) FROM ft.blocking_chains()"
+
 step "what the extension says about it"
 show "SELECT * FROM ft.overview"
 show "SELECT * FROM ft.lock_tree"
-show "SELECT schemaname, relname, live, dead, dead_tuple_percent, pg_size_pretty(total_size) AS total_size FROM ft.dead_tuples()"
+show "SELECT * FROM ft.dead_tuples_summary"
 wait_for "the standby lags" "SELECT coalesce(bool_or(lag_bytes > 0 AND lag > interval '0'), false) FROM ft.replication_lag()"
-show "SELECT name, state, replay_lag, pg_size_pretty(replay_lag_bytes) AS replay_lag_bytes FROM ft.replication_lag()"
+show "SELECT node_name, node_type, status, state, replication_lag, pg_size_pretty(replication_lag_bytes) AS behind FROM ft.fault_tolerance_monitoring"
 show standby "SELECT name, state, lag, pg_size_pretty(lag_bytes) AS lag_bytes, note FROM ft.replication_lag()"
 echo
 verify "the lock tree holds exactly the sessions that pg_blocking_pids() calls blocked" \
@@ -210,7 +213,7 @@ verify "its roots are the prepared transaction and the idle session" \
     "SELECT count(*) = 2 AND bool_or(prepared_gid = 'payment-4711') AND bool_or(application_name = 'forgotten')
        FROM ft.blocking_chains() WHERE level = 0"
 verify "the table is seen to be full of dead tuples" \
-    "SELECT count(*) = 1 FROM ft.dead_tuples() WHERE relname = 'carts' AND dead = 45000"
+    "SELECT count(*) = 1 FROM ft.dead_tuples() WHERE relname = 'carts' AND n_dead_tup = 45000 AND severity <> 'OK'"
 verify "the standby is seen to lag" \
     "SELECT count(*) = 1 FROM ft.replication_lag() WHERE lag > interval '0' AND lag_bytes > 0"
 
@@ -259,7 +262,8 @@ STATUS="SELECT order_no, e.status, string_agg(task_name || ' ' || lower(t.status
 show "$STATUS"
 
 step "kill -9 of the server, in the middle of a step of ada's order and of a compensation of eve's"
-kill -KILL "$(head -n 1 "$QUICKSTART/primary/data/postmaster.pid")"
+kill -KILL "$PRIMARY_PID"
+{ wait "$PRIMARY_PID" || true; } 2> /dev/null
 tries=0
 while [ -n "$(processes_in "$QUICKSTART/primary/data")" ]; do
     [ $((tries += 1)) -lt 200 ] || die "processes of the killed server do not end"
