@@ -38,30 +38,31 @@ PG_FUNCTION_INFO_V1(ft_plan_recovery);
 FT_STATEMENT(read_tasks, TASK_COLUMNS, UUIDOID);
 FT_STATEMENT(lock_tasks, TASK_COLUMNS " FOR NO KEY UPDATE", UUIDOID);
 
-static const char *const recovery_action_names[] = {
-	[FT_RECOVERY_RETRY] = "RETRY",
-	[FT_RECOVERY_ROLLBACK] = "ROLLBACK",
-	[FT_RECOVERY_COMPENSATE] = "COMPENSATE",
+/* What answers each type of failure, and what it does to the execution. */
+static const struct
+{
+	const char *name;
+	FtFailureType answers;
+	FtExecutionEvent event;
+}			actions[] =
+{
+	[FT_RECOVERY_RETRY] = {"RETRY", FT_FAILURE_TRANSIENT, FT_EXECUTION_RETRY},
+	[FT_RECOVERY_ROLLBACK] = {"ROLLBACK", FT_FAILURE_PERMANENT, FT_EXECUTION_ROLL_BACK},
+	[FT_RECOVERY_COMPENSATE] = {"COMPENSATE", FT_FAILURE_PARTIAL, FT_EXECUTION_COMPENSATE},
 };
 
 const char *
 ft_recovery_action_name(FtRecoveryAction action)
 {
-	return recovery_action_names[action];
+	return actions[action].name;
 }
 
 FtRecoveryAction
 ft_recovery_action_of(FtFailureType type)
 {
-	switch (type)
-	{
-		case FT_FAILURE_TRANSIENT:
-			return FT_RECOVERY_RETRY;
-		case FT_FAILURE_PERMANENT:
-			return FT_RECOVERY_ROLLBACK;
-		case FT_FAILURE_PARTIAL:
-			return FT_RECOVERY_COMPENSATE;
-	}
+	for (int i = 0; i < lengthof(actions); i++)
+		if (actions[i].answers == type)
+			return (FtRecoveryAction) i;
 	elog(ERROR, "unrecognized failure type: %d", (int) type);
 }
 
@@ -189,26 +190,11 @@ decide_compensation(FtPlannedTask *task)
 	}
 }
 
-static FtExecutionEvent
-event_of(FtRecoveryAction action)
-{
-	switch (action)
-	{
-		case FT_RECOVERY_RETRY:
-			return FT_EXECUTION_RETRY;
-		case FT_RECOVERY_ROLLBACK:
-			return FT_EXECUTION_ROLL_BACK;
-		case FT_RECOVERY_COMPENSATE:
-			return FT_EXECUTION_COMPENSATE;
-	}
-	elog(ERROR, "unrecognized recovery action: %d", (int) action);
-}
-
 static void
 decide(FtRecoveryPlan *plan, const FtRecoveryContext *context)
 {
 	plan->to = ft_execution_require_transition(plan->execution.status,
-											   event_of(plan->action),
+											   actions[plan->action].event,
 											   ft_uuid_string(&plan->execution.execution_id));
 	plan->ncompensations = 0;
 	for (int i = 0; i < plan->ntasks; i++)
@@ -277,7 +263,7 @@ put_step(ReturnSetInfo *rsinfo, int step, FtRecoveryAction action,
 	bool		nulls[7] = {false};
 
 	values[0] = Int32GetDatum(step);
-	values[1] = CStringGetTextDatum(recovery_action_names[action]);
+	values[1] = CStringGetTextDatum(actions[action].name);
 	values[2] = CStringGetTextDatum(object);
 	values[3] = CStringGetTextDatum(name);
 	values[4] = CStringGetTextDatum(from);
