@@ -1,5 +1,7 @@
 -- Checkpoints: what is in them, what is refused, how many are kept.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
 \set VERBOSITY terse
 \getenv srcdir PG_ABS_SRCDIR
 \set outcome :srcdir '/test/sql/outcome.sql'

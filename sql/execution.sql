@@ -1,5 +1,7 @@
 -- Executions: making them, whose they are, what is refused.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
 \set VERBOSITY verbose
 \set SHOW_CONTEXT never
 CREATE ROLE regress_ft_alice LOGIN;

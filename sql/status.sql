@@ -1,5 +1,7 @@
 -- Statuses and transitions.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
 
 SELECT * FROM ft.transitions();
 

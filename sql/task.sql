@@ -1,5 +1,7 @@
 -- Tasks: adding, starting, completing, and what is refused.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
 \set VERBOSITY terse
 \getenv srcdir PG_ABS_SRCDIR
 \set outcome :srcdir '/test/sql/outcome.sql'
