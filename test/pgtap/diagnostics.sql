@@ -3,23 +3,6 @@
 BEGIN;
 SELECT plan(27);
 
--- The first columns of a function that returns rows, or of a view.
-CREATE FUNCTION pg_temp.first_columns(function regprocedure, n integer) RETURNS text
-LANGUAGE sql AS $$
-    SELECT string_agg(name || ' ' || type::regtype, ', ' ORDER BY i)
-      FROM (SELECT a.*, row_number() OVER (ORDER BY a.i) AS place
-              FROM pg_proc AS p,
-                   unnest(p.proargnames, p.proargmodes, p.proallargtypes)
-                   WITH ORDINALITY AS a(name, mode, type, i)
-             WHERE p.oid = function AND a.mode IN ('o', 't')) AS a
-     WHERE place <= n
-$$;
-CREATE FUNCTION pg_temp.first_columns(relation regclass, n integer) RETURNS text
-LANGUAGE sql AS $$
-    SELECT string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum)
-      FROM pg_attribute WHERE attrelid = relation AND attnum BETWEEN 1 AND n
-$$;
-
 SELECT has_schema('ft');
 SELECT has_extension('fault_tolerance');
 
@@ -27,7 +10,7 @@ SELECT has_extension('fault_tolerance');
 SELECT has_function('ft', 'dead_tuples', ARRAY['bigint']);
 SELECT is(pg_get_function_arguments('ft.dead_tuples(bigint)'::regprocedure)
               LIKE 'min_dead bigint DEFAULT 1000,%', true, 'dead_tuples: parameter and default');
-SELECT is(pg_temp.first_columns('ft.dead_tuples(bigint)'::regprocedure, 8),
+SELECT is(tap.first_columns('ft.dead_tuples(bigint)'::regprocedure, 8),
           'schemaname name, relname name, n_live_tup bigint, n_dead_tup bigint, '
           'dead_tuple_percent double precision, total_size bigint, '
           'last_vacuum timestamp with time zone, last_autovacuum timestamp with time zone',
@@ -41,7 +24,7 @@ SELECT throws_ok('SELECT * FROM ft.dead_tuples(-1)', '22023', NULL, 'dead_tuples
 SELECT has_function('ft', 'long_transactions', ARRAY['interval']);
 SELECT is(pg_get_function_arguments('ft.long_transactions(interval)'::regprocedure),
           'min_duration interval DEFAULT ''00:01:00''::interval', 'long_transactions: parameter and default');
-SELECT is(pg_temp.first_columns('ft.long_transactions(interval)'::regprocedure, 7),
+SELECT is(tap.first_columns('ft.long_transactions(interval)'::regprocedure, 7),
           'pid integer, usename name, application_name text, state text, '
           'transaction_duration interval, query_duration interval, query text',
           'long_transactions: columns');
@@ -50,7 +33,7 @@ SELECT is((SELECT count(*) FROM ft.long_transactions('0 s') WHERE pid = pg_backe
 
 -- D9
 SELECT has_function('ft', 'replication_lag', ARRAY[]::name[]);
-SELECT is(pg_temp.first_columns('ft.replication_lag()'::regprocedure, 13),
+SELECT is(tap.first_columns('ft.replication_lag()'::regprocedure, 13),
           'kind text, name text, state text, sync_state text, '
           'sent_lag_bytes bigint, write_lag_bytes bigint, flush_lag_bytes bigint, replay_lag_bytes bigint, '
           'sent_lag interval, write_lag interval, flush_lag interval, replay_lag interval, '
@@ -60,7 +43,7 @@ SELECT is_empty('SELECT * FROM ft.replication_lag()', 'replication_lag: nobody i
 
 -- N5
 SELECT has_view('ft', 'fault_tolerance_monitoring', 'fault_tolerance_monitoring');
-SELECT is(pg_temp.first_columns('ft.fault_tolerance_monitoring'::regclass, 5),
+SELECT is(tap.first_columns('ft.fault_tolerance_monitoring'::regclass, 5),
           'node_type text, status text, last_receive_lsn pg_lsn, last_replay_lsn pg_lsn, '
           'replication_lag interval',
           'fault_tolerance_monitoring: columns');
@@ -70,7 +53,7 @@ SELECT results_eq('SELECT node_type, status FROM ft.fault_tolerance_monitoring',
 
 -- A1
 SELECT has_function('ft', 'check_fault_tolerance_alerts', ARRAY[]::name[]);
-SELECT is(pg_temp.first_columns('ft.check_fault_tolerance_alerts()'::regprocedure, 2),
+SELECT is(tap.first_columns('ft.check_fault_tolerance_alerts()'::regprocedure, 2),
           'alert_level text, message text', 'check_fault_tolerance_alerts: columns');
 SELECT is_empty('SELECT * FROM ft.check_fault_tolerance_alerts()',
                 'check_fault_tolerance_alerts: no row if nothing is wrong');

@@ -23,13 +23,15 @@ BAIL_OUT('pgTAP is required and not installed (Debian: postgresql-NN-pgtap)')
 my @scripts = sort glob(dirname(__FILE__) . '/../pgtap/*.sql');
 cmp_ok(scalar @scripts, '>', 0, 'there are scripts');
 
+my $prelude = PostgreSQL::Test::Utils::slurp_file(dirname(__FILE__) . '/../pgtap/prelude.inc');
+
 foreach my $script (@scripts)
 {
 	my $name = basename($script, '.sql');
 
 	subtest $name => sub {
 		$node->safe_psql('postgres', qq{CREATE DATABASE "$name"});
-		$node->safe_psql($name, 'CREATE EXTENSION pgtap; CREATE EXTENSION fault_tolerance');
+		$node->safe_psql($name, 'CREATE EXTENSION pgtap; CREATE EXTENSION fault_tolerance; ' . $prelude);
 
 		my ($rc, $out, $err) = $node->psql($name, PostgreSQL::Test::Utils::slurp_file($script),
 			on_error_stop => 1);
