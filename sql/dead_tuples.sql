@@ -48,6 +48,17 @@ SELECT relname, autovacuum_threshold, autovacuum_percent
   FROM ft.dead_tuples() WHERE relname IN ('parted_1', 'Weird "Table')
  ORDER BY relname;
 
+-- From 18 on there is a cap on it.
+SELECT current_setting('server_version_num')::integer >= 180000 AS capped \gset
+\if :capped
+ALTER TABLE parted_1 SET (autovacuum_vacuum_max_threshold = 500);
+\endif
+SELECT autovacuum_threshold = CASE WHEN :'capped' THEN 500 ELSE 1100 END AS as_this_version_does
+  FROM ft.dead_tuples() WHERE relname = 'parted_1';
+\if :capped
+ALTER TABLE parted_1 RESET (autovacuum_vacuum_max_threshold);
+\endif
+
 -- What is below the threshold is there on demand.
 SELECT relname, n_dead_tup, dead_tuple_percent, severity
   FROM ft.dead_tuples(100) WHERE relname = 'few';

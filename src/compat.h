@@ -82,11 +82,14 @@ typedef int ProcNumber;
 
 /* 18 caps the threshold of autovacuum. */
 #if PG_VERSION_NUM >= 180000
-#define ft_autovacuum_max_threshold(options) \
+#define ft_autovacuum_cap(options) \
 	((options) != NULL && (options)->vacuum_max_threshold >= -1 ? \
 	 (options)->vacuum_max_threshold : autovacuum_vac_max_thresh)
+#define ft_capped_threshold(threshold, options) \
+	(ft_autovacuum_cap(options) < 0 ? (threshold) : \
+	 Min((threshold), ft_autovacuum_cap(options)))
 #else
-#define ft_autovacuum_max_threshold(options) (-1)
+#define ft_capped_threshold(threshold, options) (threshold)
 #endif
 
 /*

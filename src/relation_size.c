@@ -206,7 +206,7 @@ still_there(const Location *location)
 const char *
 ft_relation_total_size(Oid relid, int64 *size)
 {
-	for (int try = 0; try < MAX_TRIES; try++)
+	for (int attempt = 0; attempt < MAX_TRIES; attempt++)
 	{
 		List	   *locations;
 		ListCell   *cell;

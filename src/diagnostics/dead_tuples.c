@@ -186,7 +186,6 @@ autovacuum_view(HeapTuple tuple, HeapTuple owner, TupleDesc pg_class_desc,
 	AutoVacOpts *vacuum = NULL;
 	double		scale;
 	int			base;
-	int			limit;
 
 	if (options == NULL && HeapTupleIsValid(owner))
 		options = extractRelOptions(owner, pg_class_desc, NULL);
@@ -197,14 +196,12 @@ autovacuum_view(HeapTuple tuple, HeapTuple owner, TupleDesc pg_class_desc,
 		vacuum->vacuum_scale_factor : autovacuum_vac_scale;
 	base = vacuum != NULL && vacuum->vacuum_threshold >= 0 ?
 		vacuum->vacuum_threshold : autovacuum_vac_thresh;
-	limit = ft_autovacuum_max_threshold(vacuum);
 
 	view->enabled = AutoVacuumingActive() &&
 		(vacuum == NULL || vacuum->enabled) &&
 		form->relpersistence != RELPERSISTENCE_TEMP;
 	view->threshold = base + scale * Max(form->reltuples, 0);
-	if (limit >= 0)
-		view->threshold = Min(view->threshold, limit);
+	view->threshold = ft_capped_threshold(view->threshold, vacuum);
 
 	if (options != NULL)
 		pfree(options);

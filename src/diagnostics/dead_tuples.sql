@@ -38,7 +38,7 @@ SELECT d.severity,
        coalesce(pg_size_pretty(d.total_size), 'unknown: ' || d.size_note) AS size,
        date_trunc('second', greatest(d.last_vacuum, d.last_autovacuum)) AS vacuumed,
        CASE WHEN d.autovacuum_enabled
-            THEN coalesce(round(d.autovacuum_percent)::text || ' %', 'due')
+            THEN coalesce(floor(d.autovacuum_percent)::text || ' %', 'due')
             ELSE 'off'
        END AS autovacuum
   FROM ft.dead_tuples() AS d;
