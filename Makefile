@@ -32,6 +32,7 @@ INSTALL_PARTS = \
 	diagnostics/replication \
 	operations/alerts \
 	diagnostics/blocking \
+	operations/overview \
 	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
@@ -54,6 +55,7 @@ REGRESS = \
 	replication \
 	alerts \
 	blocking \
+	overview \
 	hygiene \
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \
@@ -63,6 +65,7 @@ ISOLATION = \
 	orchestration \
 	dead_tuples_locks \
 	blocking \
+	overview_locks \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation
