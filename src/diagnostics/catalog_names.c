@@ -59,10 +59,10 @@ typedef struct Catalog
 	CatalogState state;
 } Catalog;
 
-static Catalog roles = {AuthIdRelationId, AuthIdOidIndexId, true};
-static Catalog databases = {DatabaseRelationId, DatabaseOidIndexId, true};
-static Catalog relations = {RelationRelationId, ClassOidIndexId, false};
-static Catalog namespaces = {NamespaceRelationId, NamespaceOidIndexId, false};
+static Catalog roles = {AuthIdRelationId, AuthIdOidIndexId, true, CATALOG_UNTRIED};
+static Catalog databases = {DatabaseRelationId, DatabaseOidIndexId, true, CATALOG_UNTRIED};
+static Catalog relations = {RelationRelationId, ClassOidIndexId, false, CATALOG_UNTRIED};
+static Catalog namespaces = {NamespaceRelationId, NamespaceOidIndexId, false, CATALOG_UNTRIED};
 
 static Catalog *const catalogs[] = {&roles, &databases, &relations, &namespaces};
 
