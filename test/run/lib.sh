@@ -67,7 +67,7 @@ require_root()
     is_root && return
     can_be_root ||
         die "needs root to $1; run it as root, or allow sudo without a password"
-    exec sudo -n --preserve-env=ONLY,KEEP,FT_ROOTS,FT_MIRROR,http_proxy,https_proxy \
+    exec sudo -n --preserve-env=ONLY,VERSIONS,KEEP,FT_ROOTS,FT_MIRROR,http_proxy,https_proxy \
         bash "$0" "$@"
 }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 #
 # make test-matrix: the suite of make test on the PostgreSQL of other Debian
-# releases, each in a root of its own (see roots.sh).
+# releases, each in a root of its own (see roots.sh).  VERSIONS=17 runs it on
+# that one only; ONLY selects tests as in make test.
 #
 # shellcheck source=test/run/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +13,7 @@ require_root "make roots of other Debian releases and to run in them"
 make_work
 copy_tree "$WORK/tree"
 
-for version in ${MATRIX_ONLY:-$MATRIX}; do
+for version in ${VERSIONS:-$MATRIX}; do
     need_root_of "$version"
     say "PostgreSQL $version in $ROOT"
     status=0
@@ -27,5 +28,5 @@ for version in ${MATRIX_ONLY:-$MATRIX}; do
     fi
 done
 
-say "PostgreSQL ${MATRIX_ONLY:-$MATRIX}"
+say "PostgreSQL ${VERSIONS:-$MATRIX}"
 finish
