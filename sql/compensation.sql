@@ -127,22 +127,84 @@ SELECT * FROM ft.validate_execution(:'e');
 DELETE FROM ft.orchestration_executions;
 
 -- as the owner, and only in a session of the owner
+SELECT current_user AS superuser \gset
 CREATE ROLE regress_ft_alice LOGIN;
-GRANT USAGE ON SCHEMA ft TO regress_ft_alice;
-GRANT INSERT, SELECT ON undone, broken TO regress_ft_alice;
+CREATE ROLE regress_ft_bob LOGIN;
+GRANT USAGE ON SCHEMA ft TO regress_ft_alice, regress_ft_bob;
+GRANT INSERT, SELECT ON undone, broken TO regress_ft_alice, regress_ft_bob;
 SET ROLE regress_ft_alice;
 SELECT pg_temp.make('INSERT INTO undone (what) VALUES (''t2'')') AS e \gset
 SELECT pg_temp.outcome('SELECT ft.run_compensations()');
 RESET ROLE;
--- a superuser does not run what is somebody else's
+-- a superuser does not run what is somebody else's, whoever he poses as
 SELECT ft.run_compensations();
 SELECT ft.run_compensations(:'e');
 SET SESSION AUTHORIZATION regress_ft_alice;
-SELECT ft.run_compensations(:'e');
+SELECT pg_temp.outcome('SELECT ft.run_compensations()');
 RESET SESSION AUTHORIZATION;
+-- nor does the owner while the role goes by another name than the rows
+ALTER ROLE regress_ft_alice RENAME TO regress_ft_carol;
+\c - regress_ft_carol
+SELECT ft.run_compensations();
+\c - :superuser
+ALTER ROLE regress_ft_carol RENAME TO regress_ft_alice;
+\c - regress_ft_alice
+SELECT ft.run_compensations(:'e');
+\c - :superuser
+\i :outcome
 SELECT what, by_whom FROM undone ORDER BY n;
 SELECT pg_temp.outcome('SELECT ft.run_compensations(gen_random_uuid())');
 DELETE FROM ft.orchestration_executions;
+TRUNCATE undone;
+
+-- what one compensation sets does not reach the next, nor the session: with
+-- the role it could run what is that role's, who could take it off again
+CREATE FUNCTION make(VARIADIC compensations text[], OUT execution uuid)
+LANGUAGE plpgsql AS $$
+DECLARE task uuid;
+BEGIN
+    execution := ft.create_execution();
+    FOR i IN REVERSE cardinality(compensations)..1 LOOP
+        task := ft.add_task(execution, 't' || i, compensation => compensations[i]);
+        PERFORM ft.start_task(task), ft.complete_task(task);
+    END LOOP;
+    PERFORM ft.add_task(execution, 'rest'), ft.recover_from_failure(execution, 'PARTIAL');
+END $$;
+GRANT regress_ft_bob TO regress_ft_alice;
+\c - regress_ft_alice
+SELECT make('SET ROLE regress_ft_bob; SET work_mem = ''77MB''; SET search_path = pg_temp; SET LOCAL lock_timeout = 77',
+            'INSERT INTO undone (what) SELECT concat_ws('', '', current_user, current_setting(''work_mem'') = ''77MB'')') AS e \gset
+\c - regress_ft_bob
+SELECT make('RESET ROLE; INSERT INTO undone (what) VALUES (''bob was here'')') IS NOT NULL AS made;
+\c - regress_ft_alice
+BEGIN;
+SELECT ft.run_compensations();
+SELECT current_user = session_user AS oneself, current_setting('work_mem') = '77MB' AS memory,
+       current_setting('search_path') AS path, current_setting('lock_timeout') AS timeout;
+COMMIT;
+\c - :superuser
+SELECT what, by_whom FROM undone ORDER BY n;
+SELECT owner, status FROM ft.orchestration_executions ORDER BY owner;
+DELETE FROM ft.orchestration_executions;
+
+-- a compensation does not run compensations: the next would be itself
+SELECT make('SELECT ft.run_compensations()') AS e \gset
+SELECT ft.run_compensations();
+SELECT status, compensation_attempt, compensation_failures, compensation_error_sqlstate, compensation_error_message
+  FROM ft.orchestration_tasks WHERE task_name = 't1';
+-- and what it does to its own execution is undone where the two do not agree
+UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL,
+       compensation = 'DELETE FROM ft.orchestration_executions' WHERE task_name = 't1';
+SELECT ft.run_compensations();
+UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL,
+       compensation = 'DROP EXTENSION fault_tolerance' WHERE task_name = 't1';
+SELECT ft.run_compensations();
+SELECT status, compensation_attempt, compensation_failures, compensation_error_sqlstate
+  FROM ft.orchestration_tasks WHERE task_name = 't1';
+SELECT * FROM ft.validate_execution(:'e');
+
+DELETE FROM ft.orchestration_executions;
+DROP FUNCTION make(text[]);
 DROP TABLE undone, broken;
-REVOKE ALL ON SCHEMA ft FROM regress_ft_alice;
-DROP ROLE regress_ft_alice;
+REVOKE ALL ON SCHEMA ft FROM regress_ft_alice, regress_ft_bob;
+DROP ROLE regress_ft_alice, regress_ft_bob;

@@ -12,7 +12,8 @@
  *
  * Compensations run in a session that has logged in as the owner of the
  * execution.  They never run in a session that only took that role for a
- * while: their SQL could take it off again.
+ * while: their SQL could take it off again.  What a compensation sets, its
+ * role included, ends with it, or the next one would run under it.
  *
  * Locking: the execution's row first, then the task's, then the failures'.
  * None of them is held while a compensation's SQL runs in a worker.
@@ -30,6 +31,7 @@
 #include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -37,6 +39,7 @@
 #include "errors.h"
 #include "guc.h"
 #include "orchestration/compensation.h"
+#include "orchestration/installation.h"
 #include "orchestration/recovery_plan.h"
 #include "shmem.h"
 #include "subtransaction.h"
@@ -62,6 +65,7 @@ FT_STATEMENT(due_executions,
 			 "SELECT execution.execution_id"
 			 NEXT_COMPENSATION
 			 "   AND execution.owner_oid = $1"
+			 "   AND pg_get_userbyid(execution.owner_oid) = execution.owner"
 			 "   AND ($3 IS NULL OR execution.execution_id = $3)"
 			 "   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $2)"
 			 " ORDER BY execution.execution_id LIMIT 1000",
@@ -133,11 +137,16 @@ FT_STATEMENT(give_up_recovery,
 			 " WHERE execution_id = $1 AND NOT recovered AND recovery_started_at IS NOT NULL",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID);
 FT_STATEMENT(set_parked,
-			 "UPDATE ft.orchestration_executions"
-			 "   SET parked_reason = $2"
-			 " WHERE owner_oid = $1 AND status IN ('COMPENSATING', 'ROLLING_BACK')"
-			 "   AND parked_reason IS DISTINCT FROM $2",
-			 OIDOID, TEXTOID);
+			 "WITH stale AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions"
+			 "   WHERE owner_oid = $1 AND owner = $2::name"
+			 "     AND status IN ('COMPENSATING', 'ROLLING_BACK')"
+			 "     AND parked_reason IS DISTINCT FROM $3"
+			 "   ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED) "
+			 "UPDATE ft.orchestration_executions AS execution"
+			 "   SET parked_reason = $3"
+			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
+			 OIDOID, TEXTOID, TEXTOID);
 
 /*
  * Whether the session that claimed a compensation is still at it.  That is
@@ -207,14 +216,15 @@ give_up(FtExecution *execution, const pg_uuid_t *task_id, const char *task_name,
  * it has taken too many workers down with it.
  */
 static bool
-claim_of_execution(const pg_uuid_t *execution_id, FtCompensationClaim *claim,
-				   MemoryContext result_context)
+claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
+				   FtCompensationClaim *claim, MemoryContext result_context)
 {
 	FtExecution execution;
 	char	   *task_name;
 	int			losses;
 
 	if (!ft_execution_try_lock(&execution, execution_id) ||
+		execution.owner_oid != owner ||
 		(execution.status != FT_EXECUTION_COMPENSATING &&
 		 execution.status != FT_EXECUTION_ROLLING_BACK))
 		return false;
@@ -260,7 +270,7 @@ claim_any(Oid owner, TimestampTz now, const pg_uuid_t *execution_id,
 	for (uint64 i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (claim_of_execution(&candidates[i], claim, result_context))
+		if (claim_of_execution(&candidates[i], owner, claim, result_context))
 			return true;
 	}
 	return false;
@@ -279,15 +289,28 @@ ft_compensation_claim(TimestampTz now, FtCompensationClaim *claim)
 	return found;
 }
 
+/* Is a compensation's SQL running in this session? */
+static bool executing = false;
+
 /* The compensation's own SQL, with the rights and settings of the session. */
 static void
 execute_command(const char *command)
 {
+	int			guc_nest_level = NewGUCNestLevel();
 	int			result;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute(command, false, 0);
+	executing = true;
+	PG_TRY();
+	{
+		result = SPI_execute(command, false, 0);
+	}
+	PG_FINALLY();
+	{
+		executing = false;
+	}
+	PG_END_TRY();
 	if (result == SPI_ERROR_TRANSACTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
@@ -302,6 +325,9 @@ execute_command(const char *command)
 				 errhint("Use SQL statements that a function could run.")));
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
+
+	/* as if it had failed: a plain SET would outlive it, and so would SET ROLE */
+	AtEOXact_GUC(false, guc_nest_level);
 }
 
 /* Lock what was claimed; false if it is not this claim's any more. */
@@ -404,7 +430,9 @@ owner_obstacle(Oid owner, const char *name)
 
 /*
  * Owners with a compensation that may run now, each once.  Executions of an
- * owner that no worker could connect as are parked, with the reason.
+ * owner that no worker could connect as are parked, with the reason.  A role
+ * that was renamed owns some by its present name, which may run, and some by
+ * its former one, which may not.
  */
 List *
 ft_compensation_owners_due(TimestampTz now)
@@ -422,11 +450,9 @@ ft_compensation_owners_due(TimestampTz now)
 	n = ft_run(&due_owners, FT_ARGS(FT_TIME(now)));
 	for (uint64 row = 0; row < n; row++)
 	{
-		Oid			oid = ft_column_oid(row, 1);
-
-		if (claim_is_alive(row, 3, 4) || list_member_oid(owners, oid))
+		if (claim_is_alive(row, 3, 4))
 			continue;
-		owners = lappend_oid(owners, oid);
+		owners = lappend_oid(owners, ft_column_oid(row, 1));
 		names = lappend(names, ft_column_text(row, 2));
 	}
 	forboth(owner, owners, name, names)
@@ -435,12 +461,13 @@ ft_compensation_owners_due(TimestampTz now)
 
 		ft_run(&set_parked,
 			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(lfirst_oid(owner))),
+					   FT_TEXT(lfirst(name)),
 					   FT_TEXT(obstacle)));
 		if (obstacle == NULL)
 		{
 			MemoryContext old = MemoryContextSwitchTo(result_context);
 
-			due = lappend_oid(due, lfirst_oid(owner));
+			due = list_append_unique_oid(due, lfirst_oid(owner));
 			MemoryContextSwitchTo(old);
 		}
 	}
@@ -464,6 +491,29 @@ run_claim(void *claim)
 	ft_compensation_run((const FtCompensationClaim *) claim);
 }
 
+/*
+ * An error unless this session may run compensations: it has logged in as the
+ * current role, and is not at one already.
+ */
+static void
+require_own_session(void)
+{
+	if (GetAuthenticatedUserId() != GetUserId() || GetSessionUserId() != GetUserId())
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_NOT_OWNER),
+				 errmsg("compensations run only in a session of their owner"),
+				 errdetail("The session has logged in as role \"%s\" and acts as \"%s\": the SQL of a compensation could take that role off.",
+						   GetUserNameFromId(GetAuthenticatedUserId(), false),
+						   GetUserNameFromId(GetUserId(), false)),
+				 errhint("Connect as the owner of the executions.")));
+	if (executing)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_WRONG_STATUS),
+				 errmsg("a compensation cannot run compensations"),
+				 errdetail("The one that is running would be run again, by itself."),
+				 errhint("Remove the call of ft.run_compensations() from it; the next one runs when it has ended.")));
+}
+
 /* ft.run_compensations(execution_id uuid) returns bigint */
 Datum
 ft_run_compensations(PG_FUNCTION_ARGS)
@@ -473,19 +523,13 @@ ft_run_compensations(PG_FUNCTION_ARGS)
 	FtCompensationClaim claim;
 	bool		found;
 
-	if (GetSessionUserId() != GetUserId())
-		ereport(ERROR,
-				(errcode(FT_ERRCODE_NOT_OWNER),
-				 errmsg("compensations run only in a session of their owner"),
-				 errdetail("The session belongs to role \"%s\" and acts as \"%s\": the SQL of a compensation could take that role off.",
-						   GetUserNameFromId(GetSessionUserId(), false),
-						   GetUserNameFromId(GetUserId(), false)),
-				 errhint("Connect as the owner of the executions.")));
+	require_own_session();
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		ft_engine_enter(&engine);
+		ft_installation_require_own();
 		if (!PG_ARGISNULL(0))
 		{
 			FtExecution execution;

@@ -76,6 +76,10 @@ sub check_paused
 	  $where->psql($database, 'SELECT ft.auto_recover_failures()', on_error_stop => 1);
 	isnt($status, 0, "after $how nothing is recovered by itself");
 	like($err, qr/SELECT ft\.adopt\(\)/, "after $how the hint says what to do");
+	($status, $out, $err) =
+	  $where->psql($database, 'SELECT ft.run_compensations()', on_error_stop => 1);
+	isnt($status, 0, "after $how nothing is compensated by hand");
+	like($err, qr/SELECT ft\.adopt\(\)/, "after $how the hint says when it is");
 	is($where->safe_psql($database, $everything), $before, "after $how nothing has changed");
 }
 
@@ -87,13 +91,13 @@ sub check_adopted
 	is($where->safe_psql($database, 'SELECT ft.paused_reason() IS NULL'), 't',
 		"adopted after $how");
 	is($where->safe_psql($database, q{
-		SET SESSION AUTHORIZATION alice;
 		SELECT count(*) FROM ft.orchestration_executions;
 		SELECT recovered_count FROM ft.auto_recover_failures();
-		SELECT ft.run_compensations();
-		RESET SESSION AUTHORIZATION;
-		SELECT string_agg(what, ',') FROM undone}), "1\n1\n1\nalice",
+		SELECT ft.run_compensations()},
+		extra_params => [ '-U', 'alice' ]), "1\n1\n1",
 		"after $how and adoption an owner's execution goes on");
+	is($where->safe_psql($database, q{SELECT string_agg(what, ',') FROM undone}), 'alice',
+		"after $how it is compensated once");
 	is($where->safe_psql($database, q{
 		SELECT count(*) FROM ft.orchestration_executions AS e,
 		       LATERAL ft.validate_execution(e.execution_id)}), '0',
