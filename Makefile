@@ -32,6 +32,9 @@ INSTALL_PARTS = \
 	diagnostics/replication \
 	operations/alerts \
 	diagnostics/blocking \
+	worker/tick \
+	worker/worker_status \
+	orchestration/schedule \
 	operations/overview \
 	epilogue \
 

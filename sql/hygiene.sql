@@ -35,9 +35,11 @@ INSERT INTO for_everybody VALUES
     ('ft.retry_from_checkpoint(uuid,jsonb)'),
     ('ft.rollback_to_checkpoint(uuid,jsonb)'),
     ('ft.run_compensations(uuid)'),
+    ('ft.schedule_auto_recovery(text)'),
     ('ft.set_execution_state(uuid,jsonb)'),
     ('ft.start_task(uuid)'),
     ('ft.transitions()'),
+    ('ft.unschedule_auto_recovery()'),
     ('ft.uuid_v7()'),
     ('ft.validate_execution(uuid)');
 
@@ -136,10 +138,12 @@ SELECT signature AS not_volatile, provolatile, proparallel FROM member_function
  WHERE provolatile <> 'v'
  ORDER BY 1;
 
--- Tables: dumped by their own rules, with a primary key.
+-- Tables: dumped by their own rules, with a primary key.  What the recovery
+-- passes did is of this server alone.
 SELECT name AS not_in_extension_config FROM member_relation
  WHERE relkind IN ('r', 'p')
    AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'fault_tolerance')
+   AND name <> 'ft.recovery_passes'
  ORDER BY 1;
 SELECT name AS without_primary_key FROM member_relation
  WHERE relkind IN ('r', 'p')

@@ -195,4 +195,25 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 #define ft_state_is_starting(state) ((state) == STATE_STARTING)
 #endif
 
+/* 16: one function tells whether a role owns an object, whatever its kind. */
+#if PG_VERSION_NUM >= 160000
+#define ft_owns_database(dboid_, role_) \
+	object_ownercheck(DatabaseRelationId, (dboid_), (role_))
+#else
+#define ft_owns_database(dboid_, role_) \
+	pg_database_ownercheck((dboid_), (role_))
+#endif
+
+/* 17: wait events of extensions have names. */
+#if PG_VERSION_NUM >= 170000
+#define ft_wait_event(name_)	WaitEventExtensionNew(name_)
+#else
+#define ft_wait_event(name_)	PG_WAIT_EXTENSION
+#endif
+
+/* 17: a limit on the duration of a transaction, past which the session ends. */
+#if PG_VERSION_NUM >= 170000
+#define FT_HAVE_TRANSACTION_TIMEOUT
+#endif
+
 #endif							/* FT_COMPAT_H */

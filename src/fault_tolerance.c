@@ -12,6 +12,9 @@
 
 #include "guc.h"
 #include "shmem.h"
+#include "transaction.h"
+#include "utility_hook.h"
+#include "worker/launcher.h"
 
 PG_MODULE_MAGIC;
 
@@ -30,4 +33,7 @@ _PG_init(void)
 		return;
 
 	ft_shmem_init();
+	ft_transaction_init();
+	ft_utility_hook_init();
+	ft_launcher_init();
 }

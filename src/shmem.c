@@ -5,7 +5,8 @@
  *
  * Locking: ft_shared->lock protects everything that is not marked constant.
  * It is held for a few assignments at a time: never while waiting, never
- * while reading a table, and no other lock is taken under it.
+ * while reading a table, and no other lock is taken under it.  slot.c says
+ * what of its part may be touched without it, and why.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +30,11 @@ static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 static Size
 shared_size(void)
 {
-	return MAXALIGN(sizeof(FtShared));
+	Size		size = MAXALIGN(sizeof(FtShared));
+
+	size = add_size(size, ft_slots_size());
+	size = add_size(size, ft_two_phase_size());
+	return size;
 }
 
 static void
@@ -50,6 +55,7 @@ static void
 start_shared_memory(void)
 {
 	bool		found;
+	char	   *memory;
 
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
@@ -60,6 +66,10 @@ start_shared_memory(void)
 	{
 		memset(ft_shared, 0, shared_size());
 		ft_shared->lock = &(GetNamedLWLockTranche(FT_EXTENSION_NAME))->lock;
+		memory = (char *) ft_shared + MAXALIGN(sizeof(FtShared));
+		ft_slots_create(ft_shared, memory);
+		memory += ft_slots_size();
+		ft_two_phase_create(ft_shared, memory);
 		if (!pg_strong_random(&ft_shared->boot_epoch, sizeof(ft_shared->boot_epoch)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),

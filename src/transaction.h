@@ -15,6 +15,27 @@
  */
 extern void ft_wake_worker_at_commit(void);
 
+/* The list of databases, or what may be done in one, changes at commit. */
+extern void ft_rescan_at_commit(void);
+
+/*
+ * Settings that the scheduler of a database reads only at its start change at
+ * commit; InvalidOid stands for all databases.
+ */
+extern void ft_restart_schedulers_at_commit(Oid dboid);
+
+/*
+ * Keep workers out of a database until the current transaction ends, however
+ * that happens, and wait, bounded, until those that are there have left.
+ */
+extern void ft_quiesce_until_end(Oid dboid);
+
+/* The database goes away if the current transaction commits. */
+extern void ft_forget_database_at_commit(Oid dboid);
+
+/* The current transaction is about to be prepared under this name. */
+extern void ft_transaction_name(const char *gid);
+
 extern void ft_transaction_init(void);
 
 #endif							/* FT_TRANSACTION_H */

@@ -1,0 +1,398 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.c
+ *	  Slots in shared memory: what is known of each database that may have
+ *	  work, and of each background worker; waking workers and keeping them
+ *	  out of a database.
+ *
+ * Locking: all of it is under ft_shared->lock, with two exceptions.  A slot's
+ * pending flag may be set under a shared lock, so that commits which make
+ * work due do not queue for one another.  And a latch may be set after the
+ * lock was released: it lies in the PGPROC array, so that the worst that can
+ * happen is that a process is woken for nothing.
+ *
+ * A worker says that work is pending, and then sets the latch; a scheduler
+ * resets its latch, takes the flag, and then looks.  A scheduler that leaves
+ * checks the flag and gives up its latch under one exclusive lock, so that
+ * who comes later finds no latch there and wakes the launcher instead.
+ *
+ * A process is signalled only with the lock held: workers take themselves out
+ * of their slot under it before they end, so the pid in a slot is theirs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "shmem.h"
+
+/* A command waits so long for workers to leave a database, in ms. */
+#define QUIESCE_ASK_FOR		200
+#define QUIESCE_WAIT_FOR	5000
+#define QUIESCE_POLL		10
+
+uint64		ft_my_worker_id = 0;
+
+static Size
+databases_size(void)
+{
+	return MAXALIGN(mul_size(ft_max_databases, sizeof(FtDatabaseSlot)));
+}
+
+Size
+ft_slots_size(void)
+{
+	return add_size(databases_size(),
+					MAXALIGN(mul_size(ft_max_executors, sizeof(FtExecutorSlot))));
+}
+
+/* Lay the slots out in memory that was zeroed. */
+void
+ft_slots_create(FtShared *shared, char *memory)
+{
+	shared->max_databases = ft_max_databases;
+	shared->max_executors = ft_max_executors;
+	shared->databases = (FtDatabaseSlot *) memory;
+	shared->executors = (FtExecutorSlot *) (memory + databases_size());
+
+	shared->launcher.rescan = true;
+	for (int i = 0; i < shared->max_databases; i++)
+		pg_atomic_init_u32(&shared->databases[i].pending, 0);
+}
+
+FtDatabaseSlot *
+ft_slot_find(Oid dboid)
+{
+	Assert(LWLockHeldByMe(ft_shared->lock));
+
+	for (int i = 0; i < ft_shared->max_databases; i++)
+	{
+		if (ft_shared->databases[i].dboid == dboid)
+			return &ft_shared->databases[i];
+	}
+	return NULL;
+}
+
+/* As above, but takes a free slot if there is none; NULL if all are taken. */
+FtDatabaseSlot *
+ft_slot_find_or_create(Oid dboid)
+{
+	FtDatabaseSlot *slot = ft_slot_find(dboid);
+
+	Assert(LWLockHeldByMeInMode(ft_shared->lock, LW_EXCLUSIVE));
+
+	if (slot == NULL && (slot = ft_slot_find(InvalidOid)) != NULL)
+	{
+		ft_slot_free(slot);
+		slot->dboid = dboid;
+	}
+	return slot;
+}
+
+/*
+ * Forget a database.  Its scheduler, if there is one, notices that the slot
+ * is no longer its own.
+ */
+void
+ft_slot_free(FtDatabaseSlot *slot)
+{
+	Assert(LWLockHeldByMeInMode(ft_shared->lock, LW_EXCLUSIVE));
+
+	memset(slot, 0, sizeof(FtDatabaseSlot));
+	pg_atomic_init_u32(&slot->pending, 0);
+	slot->next_due = DT_NOEND;
+	slot->prepared_unknown = true;
+}
+
+int
+ft_slot_executors(Oid dboid)
+{
+	int			n = 0;
+
+	for (int i = 0; i < ft_shared->max_executors; i++)
+	{
+		if (ft_shared->executors[i].dboid == dboid)
+			n++;
+	}
+	return n;
+}
+
+/* How many places for dynamic workers the extension has taken. */
+int
+ft_dynamic_workers(int *schedulers)
+{
+	int			executors = 0;
+
+	*schedulers = 0;
+	for (int i = 0; i < ft_shared->max_databases; i++)
+	{
+		if (ft_shared->databases[i].scheduler.state != FT_WORKER_NONE)
+			(*schedulers)++;
+	}
+	for (int i = 0; i < ft_shared->max_executors; i++)
+	{
+		if (ft_shared->executors[i].process.state != FT_WORKER_NONE)
+			executors++;
+	}
+	return *schedulers + executors;
+}
+
+/*
+ * Was a worker registered that never appeared?  Whoever registered it finds
+ * out earlier; this is for the case that this process is gone as well.
+ */
+bool
+ft_process_lost(const FtProcess *process, TimestampTz now)
+{
+	return process->state == FT_WORKER_STARTING &&
+		TimestampDifferenceExceeds(process->started_at, now,
+								   FT_WORKER_START_TIMEOUT_MS);
+}
+
+void
+ft_process_clear(FtProcess *process)
+{
+	memset(process, 0, sizeof(FtProcess));
+}
+
+void
+ft_last_error_set(FtLastError *error, int sqlstate, const char *message)
+{
+	error->at = GetCurrentTimestamp();
+	error->sqlstate = sqlstate;
+	strlcpy(error->message, message, sizeof(error->message));
+}
+
+/* Delay after so many failures in a row: doubles from first up to limit. */
+int64
+ft_backoff_ms(int failures, int64 first, int64 limit)
+{
+	int64		delay = first;
+
+	for (int i = 1; i < failures && delay < limit; i++)
+		delay *= 2;
+	return Min(delay, limit);
+}
+
+/*
+ * Work was made due in a database that has the extension.  Called right after
+ * a commit, where nothing may fail.
+ */
+void
+ft_wake_database(Oid dboid)
+{
+	FtDatabaseSlot *slot;
+	Latch	   *latch;
+	bool		known;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(dboid);
+	known = (slot != NULL && slot->extension == FT_EXTENSION_PRESENT);
+	if (!known)
+	{
+		LWLockRelease(ft_shared->lock);
+		LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+		slot = ft_slot_find_or_create(dboid);
+		if (slot == NULL)
+			ft_shared->launcher.rescan = true;
+		else
+		{
+			slot->extension = FT_EXTENSION_PRESENT;
+			slot->only_quiesced = false;
+		}
+	}
+	if (slot != NULL)
+		pg_atomic_write_u32(&slot->pending, 1);
+	latch = (slot != NULL && slot->scheduler.latch != NULL) ?
+		slot->scheduler.latch : ft_shared->launcher.process.latch;
+	LWLockRelease(ft_shared->lock);
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+ft_wake_launcher(bool rescan)
+{
+	Latch	   *latch;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	if (rescan)
+		ft_shared->launcher.rescan = true;
+	latch = ft_shared->launcher.process.latch;
+	LWLockRelease(ft_shared->lock);
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+/*
+ * Have the scheduler of one database, or of all with InvalidOid, leave and
+ * come back: it reads the settings of its database and role only at its
+ * start.
+ */
+void
+ft_restart_schedulers(Oid dboid)
+{
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ft_shared->max_databases; i++)
+	{
+		FtDatabaseSlot *slot = &ft_shared->databases[i];
+
+		if (!OidIsValid(slot->dboid) ||
+			(OidIsValid(dboid) && slot->dboid != dboid))
+			continue;
+		pg_atomic_write_u32(&slot->pending, 1);
+		if (slot->scheduler.state != FT_WORKER_NONE)
+			slot->leave = true;
+		if (slot->scheduler.latch != NULL)
+			SetLatch(slot->scheduler.latch);
+	}
+	LWLockRelease(ft_shared->lock);
+	ft_wake_launcher(false);
+}
+
+/* A place for an executor is free again. */
+void
+ft_wake_schedulers_waiting_for_executor(void)
+{
+	bool		launcher = false;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	for (int i = 0; i < ft_shared->max_databases; i++)
+	{
+		FtDatabaseSlot *slot = &ft_shared->databases[i];
+
+		if (!slot->waits_for_executor)
+			continue;
+		pg_atomic_write_u32(&slot->pending, 1);
+		if (slot->scheduler.latch != NULL)
+			SetLatch(slot->scheduler.latch);
+		else
+			launcher = true;
+	}
+	LWLockRelease(ft_shared->lock);
+	if (launcher)
+		ft_wake_launcher(false);
+}
+
+bool
+ft_executor_alive(uint64 worker_id)
+{
+	bool		alive = false;
+
+	if (ft_shared == NULL || worker_id == 0)
+		return false;
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	for (int i = 0; i < ft_shared->max_executors && !alive; i++)
+		alive = (ft_shared->executors[i].process.worker_id == worker_id);
+	LWLockRelease(ft_shared->lock);
+	return alive;
+}
+
+/*
+ * From now on no worker is started in the database, and those that are there
+ * are asked to leave.  False if nothing had to be done because all slots are
+ * taken by others, in which case the database has no worker either.
+ */
+bool
+ft_quiesce_begin(Oid dboid)
+{
+	FtDatabaseSlot *slot;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	slot = ft_slot_find(dboid);
+	if (slot == NULL && (slot = ft_slot_find_or_create(dboid)) != NULL)
+		slot->only_quiesced = true;
+	if (slot != NULL)
+		slot->quiesced++;
+	LWLockRelease(ft_shared->lock);
+	return slot != NULL;
+}
+
+/*
+ * Ask, or with terminate tell, the workers of a database to leave it.  Returns
+ * how many there are.  Workers that were registered but are not there yet need
+ * no waiting for: they see that they are not wanted before they connect.
+ */
+static int
+quiesce_workers(Oid dboid, bool terminate)
+{
+	FtDatabaseSlot *slot;
+	int			n = 0;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(dboid);
+	for (int i = -1; i < ft_shared->max_executors; i++)
+	{
+		FtProcess  *process;
+
+		if (i < 0)
+			process = slot ? &slot->scheduler : NULL;
+		else
+			process = ft_shared->executors[i].dboid == dboid ?
+				&ft_shared->executors[i].process : NULL;
+		if (process == NULL || process->pid == 0 || process->pid == MyProcPid)
+			continue;
+		n++;
+		if (terminate)
+			kill(process->pid, SIGTERM);
+		else
+			SetLatch(process->latch);
+	}
+	LWLockRelease(ft_shared->lock);
+	return n;
+}
+
+/*
+ * Wait, bounded, until the workers of a database have left it.  They are told
+ * by SIGTERM if asking does not help, which rolls back what they do.
+ */
+void
+ft_quiesce_wait(Oid dboid)
+{
+	int			n = quiesce_workers(dboid, false);
+
+	for (int waited = 0; n > 0 && waited < QUIESCE_WAIT_FOR; waited += QUIESCE_POLL)
+	{
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 QUIESCE_POLL, ft_wait_event("FaultToleranceQuiesce"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+
+		/* Signal once in a while only: each one is logged. */
+		n = quiesce_workers(dboid, waited % 1000 == QUIESCE_ASK_FOR);
+	}
+}
+
+/*
+ * Let workers into the database again; or forget it, because it is gone.
+ * Called at the end of a transaction, where nothing may fail.
+ */
+void
+ft_quiesce_end(Oid dboid, bool forget)
+{
+	FtDatabaseSlot *slot;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	slot = ft_slot_find(dboid);
+	if (slot != NULL)
+	{
+		slot->quiesced--;
+		if (slot->quiesced <= 0 && slot->scheduler.state == FT_WORKER_NONE &&
+			(forget || slot->only_quiesced))
+			ft_slot_free(slot);
+	}
+	LWLockRelease(ft_shared->lock);
+	ft_wake_launcher(forget);
+}

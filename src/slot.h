@@ -1,0 +1,145 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.h
+ *	  Slots in shared memory: what is known of each database that may have
+ *	  work, and of each background worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_SLOT_H
+#define FT_SLOT_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+
+#define FT_SLOT_TEXT	256		/* longest text kept in a slot, with its end */
+
+/* How long a worker that was registered may take to appear. */
+#define FT_WORKER_START_TIMEOUT_MS	(60 * 1000)
+
+typedef enum FtExtensionState
+{
+	FT_EXTENSION_UNKNOWN,		/* a scheduler is to look */
+	FT_EXTENSION_PRESENT,
+	FT_EXTENSION_ABSENT			/* the launcher is to free the slot */
+} FtExtensionState;
+
+typedef enum FtWorkerState
+{
+	FT_WORKER_NONE,				/* no process */
+	FT_WORKER_STARTING,			/* registered, not seen yet */
+	FT_WORKER_CONNECTING,		/* process there, not in its database yet */
+	FT_WORKER_RUNNING,
+	FT_WORKER_SLEEPING
+} FtWorkerState;
+
+/* The process of a worker, as far as others need to know it. */
+typedef struct FtProcess
+{
+	FtWorkerState state;
+	uint64		worker_id;		/* never used twice while the server is up */
+	int			pid;			/* 0 until the process is there */
+	Latch	   *latch;			/* NULL until the process is there */
+	TimestampTz started_at;		/* when it was asked for */
+} FtProcess;
+
+typedef struct FtLastError
+{
+	TimestampTz at;				/* 0 if there was none */
+	int			sqlstate;
+	char		message[FT_SLOT_TEXT];
+} FtLastError;
+
+typedef struct FtLauncher
+{
+	FtProcess	process;
+	TimestampTz last_tick;
+	TimestampTz next_due;
+	bool		rescan;			/* the list of databases is to be read again */
+	int			databases_without_slot;
+	int			schedulers_wanted;	/* databases that wait for a worker place */
+	FtLastError error;
+} FtLauncher;
+
+/* The newest recovery pass of a database. */
+typedef struct FtPassRecord
+{
+	TimestampTz started_at;		/* 0 if there was none */
+	int64		duration;		/* microseconds */
+	int64		recovered;
+} FtPassRecord;
+
+typedef struct FtDatabaseSlot
+{
+	Oid			dboid;			/* InvalidOid where the slot is free */
+	FtExtensionState extension;
+	FtProcess	scheduler;
+	pg_atomic_uint32 pending;	/* work was made due since the last look; may
+								 * be set under a shared lock */
+	int			quiesced;		/* commands that want no worker here now */
+	bool		only_quiesced;	/* made by such a command, for nothing else */
+	bool		unwanted;		/* the database is to have no worker; the
+								 * launcher is to free the slot */
+	bool		leave;			/* the scheduler is to leave and come back */
+	bool		waits_for_executor; /* due work found no executor */
+	bool		prepared_unknown;	/* see two_phase.c */
+	TimestampTz last_tick;
+	TimestampTz next_due;		/* DT_NOEND: when woken */
+	TimestampTz last_retention;
+	TimestampTz retry_at;		/* no scheduler is started before */
+	int			failures;		/* of the scheduler, in a row */
+	TimestampTz executor_retry_at;	/* no executor is started before */
+	int			executor_failures;	/* of executors, in a row */
+	FtPassRecord pass;
+	FtLastError error;
+	char		paused_reason[FT_SLOT_TEXT];	/* empty if not paused */
+	char		sql_version[32];	/* empty if unknown */
+} FtDatabaseSlot;
+
+typedef struct FtExecutorSlot
+{
+	FtProcess	process;
+	Oid			dboid;			/* InvalidOid where the slot is free */
+	Oid			owner;
+	TimestampTz last_tick;		/* start of the newest execution */
+	int64		executed;		/* executions of this process */
+} FtExecutorSlot;
+
+/* shared memory; called by shmem.c */
+struct FtShared;
+extern Size ft_slots_size(void);
+extern void ft_slots_create(struct FtShared *shared, char *memory);
+
+/* the callers of these hold the lock */
+extern FtDatabaseSlot *ft_slot_find(Oid dboid);
+extern FtDatabaseSlot *ft_slot_find_or_create(Oid dboid);
+extern void ft_slot_free(FtDatabaseSlot *slot);
+extern int	ft_slot_executors(Oid dboid);
+extern int	ft_dynamic_workers(int *schedulers);
+extern bool ft_process_lost(const FtProcess *process, TimestampTz now);
+extern void ft_process_clear(FtProcess *process);
+extern void ft_last_error_set(FtLastError *error, int sqlstate,
+							  const char *message);
+
+/* the callers of these do not */
+extern void ft_wake_database(Oid dboid);
+extern void ft_wake_launcher(bool rescan);
+extern void ft_restart_schedulers(Oid dboid);
+extern void ft_wake_schedulers_waiting_for_executor(void);
+extern bool ft_quiesce_begin(Oid dboid);
+extern void ft_quiesce_wait(Oid dboid);
+extern void ft_quiesce_end(Oid dboid, bool forget);
+
+/*
+ * Is the worker with this id, as in FtProcess, still there?  A worker that is
+ * not will never come back under the same id.
+ */
+extern bool ft_executor_alive(uint64 worker_id);
+
+/* This process's, if it is a worker; else 0. */
+extern PGDLLIMPORT uint64 ft_my_worker_id;
+
+extern int64 ft_backoff_ms(int failures, int64 first, int64 limit);
+
+#endif							/* FT_SLOT_H */

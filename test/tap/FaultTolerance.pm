@@ -1,0 +1,113 @@
+# What the TAP tests share: a server with the library preloaded, and questions
+# about its background workers.
+package FaultTolerance;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(
+  new_node
+  scheduler_state
+  scheduler_pid
+  wait_for_scheduler
+  launcher_pid
+  new_execution
+  failure_latency
+);
+
+# A server that is set up but not started.  Whatever the workers do there, it
+# is not because of the poll: that comes once an hour.
+sub new_node
+{
+    my ($name, %params) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+
+    $node->init(%params);
+    $node->append_conf(
+        'postgresql.conf', q{
+shared_preload_libraries = 'fault_tolerance'
+fault_tolerance.recovery_interval = '1h'
+max_prepared_transactions = 5
+autovacuum = off
+log_line_prefix = '%m [%p] %b %d '
+});
+    return $node;
+}
+
+# One column of the scheduler's row in ft.worker_status(), as the given
+# database shows it.
+sub scheduler_column
+{
+    my ($node, $database, $column, $from) = @_;
+
+    return $node->safe_psql($from // $database,
+        "SELECT $column FROM ft.worker_status() WHERE worker = 'scheduler' AND datname = '$database'"
+    );
+}
+
+sub scheduler_state { return scheduler_column(@_[ 0, 1 ], 'state', $_[2]); }
+sub scheduler_pid { return scheduler_column(@_[ 0, 1 ], 'pid', $_[2]); }
+
+# Wait until the scheduler of a database is in one of these states, with its
+# wake-ups seen to.
+sub wait_for_scheduler
+{
+    my ($node, $database, $states, $from) = @_;
+    my $list = join(',', map { "'$_'" } split(/\|/, $states));
+
+    return $node->poll_query_until($from // $database,
+        "SELECT coalesce((SELECT state IN ($list) FROM ft.worker_status()"
+          . " WHERE worker = 'scheduler' AND datname = '$database'), false)");
+}
+
+sub launcher_pid
+{
+    my ($node, $database) = @_;
+
+    return $node->safe_psql($database,
+        "SELECT pid FROM ft.worker_status() WHERE worker = 'launcher'");
+}
+
+# An execution with one task that was completed and can be compensated, and
+# one that was not.  Returns its id.
+sub new_execution
+{
+    my ($node, $database, $compensation, $user) = @_;
+    my @user = defined $user ? (extra_params => [ '-U', $user ]) : ();
+
+    $compensation //= 'SELECT 1';
+    return $node->safe_psql(
+        $database, qq{
+SELECT ft.create_execution() AS id \\gset
+SELECT ft.add_task(:'id', 'done', compensation => \$command\$$compensation\$command\$) AS done \\gset
+SELECT ft.add_task(:'id', 'open') AS open \\gset
+SELECT ft.start_task(:'done') AS attempt \\gset
+SELECT ft.complete_task(:'done') IS NULL AS completed \\gset
+SELECT :'id';
+}, @user);
+}
+
+# Record a failure and wait until it is recovered.  Returns how long that took
+# by the server's clock, in milliseconds.
+sub failure_latency
+{
+    my ($node, $database, $type) = @_;
+    my $execution = new_execution($node, $database);
+    my $failure = $node->safe_psql($database,
+        "SELECT ft.record_failure('$execution', 'a test', failure_type => '$type')"
+    );
+
+    $node->poll_query_until($database,
+        "SELECT recovered FROM ft.orchestration_failures WHERE failure_id = '$failure'"
+    ) or die "failure $failure was not recovered";
+    return $node->safe_psql($database,
+        "SELECT extract(epoch FROM recovered_at - failure_timestamp) * 1000"
+          . " FROM ft.orchestration_failures WHERE failure_id = '$failure'");
+}
+
+1;
