@@ -52,8 +52,6 @@ COMMENT ON TRIGGER checkpoint_of_critical_task ON ft.orchestration_tasks IS
 GRANT SELECT ON ft.orchestration_checkpoints TO PUBLIC;
 -- nobody else has a table that this could be the trigger of
 REVOKE ALL ON FUNCTION ft.trigger_checkpoint() FROM PUBLIC;
--- nobody else has a table that this could be the trigger of
-REVOKE ALL ON FUNCTION ft.trigger_checkpoint() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('ft.orchestration_checkpoints', '');
 
