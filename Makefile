@@ -66,6 +66,7 @@ REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.co
 
 ISOLATION = \
 	orchestration \
+	orchestration_snapshot \
 	dead_tuples_locks \
 	blocking \
 	overview_locks \

@@ -237,6 +237,52 @@ SELECT pg_temp.outcome(format('SELECT ft.complete_task(%L, NULL, 1)', :'d'));
 SELECT pg_temp.outcome(format('SELECT ft.complete_task(%L, NULL, 2)', :'d'));
 DELETE FROM ft.orchestration_executions;
 
+-- a task that loses its worker each time is tried that often and no more, while
+-- one that is at its last attempt and not lost stays where it is
+CREATE FUNCTION pg_temp.lose(execution uuid, task uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE started int := ft.start_task(task);
+BEGIN
+    PERFORM ft.record_failure(execution, 'lost', '57P02');
+    PERFORM ft.auto_recover_failures();
+    RETURN (SELECT format('attempt %s: execution %s, task %s, failures %s', started, e.status, t.status, t.failures)
+              FROM ft.orchestration_executions AS e JOIN ft.orchestration_tasks AS t USING (execution_id)
+             WHERE t.task_id = task);
+END $$;
+SET fault_tolerance.recovery_max_attempts = 3;
+SELECT ft.create_execution() AS e \gset
+SELECT ft.add_task(:'e', 'kills') AS kills, ft.add_task(:'e', 'other') AS other \gset
+SELECT pg_temp.lose(:'e', :'kills');
+SELECT pg_temp.lose(:'e', :'kills');
+SELECT ft.start_task(:'kills'), ft.start_task(:'other');
+SELECT ft.fail_task(:'other', 'x', '40001') IS NOT NULL AS failed;
+SELECT task_name, failures FROM ft.orchestration_tasks ORDER BY task_id;
+SELECT * FROM ft.auto_recover_failures();
+SELECT pg_temp.tasks(:'e');
+SELECT ft.retry_from_checkpoint(checkpoint_id) FROM ft.orchestration_checkpoints WHERE execution_id = :'e';
+UPDATE ft.orchestration_tasks SET failures = 0;
+SELECT pg_temp.lose(:'e', :'kills');
+SELECT pg_temp.lose(:'e', :'kills');
+SELECT pg_temp.lose(:'e', :'kills');
+SELECT recovery_action FROM ft.orchestration_failures ORDER BY failure_id;
+RESET fault_tolerance.recovery_max_attempts;
+DELETE FROM ft.orchestration_executions;
+
+-- rolled back to where all was done already: nothing is left to start, and it
+-- can be brought to its end all the same
+SELECT ft.create_execution() AS e \gset
+SELECT ft.add_task(:'e', 'a') AS a, ft.add_task(:'e', 'b', critical => true) AS b \gset
+SELECT ft.start_task(:'a'), ft.start_task(:'b'), ft.complete_task(:'a');
+SELECT ft.record_failure(:'e', 'broken', '23505') IS NOT NULL AS failed;
+SELECT ft.complete_task(:'b');
+SELECT * FROM ft.auto_recover_failures();
+SELECT status FROM ft.orchestration_executions;
+SELECT pg_temp.tasks(:'e');
+SELECT * FROM ft.validate_execution(:'e');
+SELECT ft.recover_from_failure(:'e', 'TRANSIENT') IS NOT NULL AS resumed;
+SELECT status FROM ft.orchestration_executions;
+SELECT * FROM ft.validate_execution(:'e');
+DELETE FROM ft.orchestration_executions;
+
 -- several failures of one execution: the gravest decides
 SELECT * FROM pg_temp.make() \gset
 SELECT ft.fail_task(:'d', 'x', '40001') IS NOT NULL AS failed;

@@ -43,19 +43,22 @@ PG_FUNCTION_INFO_V1(ft_auto_recover_failures);
 	" AND pg_get_userbyid(execution.owner_oid) = execution.owner)"
 
 FT_STATEMENT(give_up_old,
+			 "WITH stale AS MATERIALIZED"
+			 " (SELECT execution.execution_id"
+			 "    FROM ft.orchestration_executions AS execution"
+			 "   WHERE execution.execution_id IN"
+			 "         (SELECT failure.execution_id"
+			 "            FROM ft.orchestration_failures AS failure"
+			 "           WHERE " DUE " AND failure.failure_timestamp < $3)"
+			 "     AND " OWNED
+			 "   ORDER BY execution.execution_id LIMIT " PASS_LIMIT_SQL
+			 "     FOR NO KEY UPDATE SKIP LOCKED) "
 			 "UPDATE ft.orchestration_failures AS failure"
 			 "   SET given_up_at = $2, recovery_strategy = 'FAILED',"
 			 "       recovery_error = coalesce(recovery_error, 'older than fault_tolerance.recovery_window')"
-			 "  FROM ft.orchestration_executions AS execution"
-			 " WHERE execution.execution_id = failure.execution_id"
-			 "   AND " OWNED
-			 "   AND " DUE
-			 "   AND failure.failure_timestamp < $3"
-			 "   AND failure.failure_id IN"
-			 "       (SELECT failure_id FROM ft.orchestration_failures AS failure"
-			 "         WHERE " DUE " AND failure.failure_timestamp < $3"
-			 "         ORDER BY failure_id LIMIT " PASS_LIMIT_SQL
-			 "           FOR NO KEY UPDATE SKIP LOCKED)",
+			 "  FROM stale"
+			 " WHERE failure.execution_id = stale.execution_id"
+			 "   AND " DUE " AND failure.failure_timestamp < $3",
 			 OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
 FT_STATEMENT(due_executions,
 			 "SELECT failure.execution_id"
@@ -80,12 +83,12 @@ FT_STATEMENT(due_failures,
 			 " WHERE execution_id = $1 AND " DUE,
 			 UUIDOID);
 FT_STATEMENT(task_exhausted,
-			 "SELECT bool_or(status IN ('FAILED', 'RUNNING') AND failures >= $2),"
-			 "       bool_or(status = 'COMPLETED' AND compensation IS NOT NULL)"
+			 "SELECT bool_or(status = 'COMPLETED' AND compensation IS NOT NULL)"
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE execution_id = $1"
-			 " HAVING bool_or(status IN ('FAILED', 'RUNNING') AND failures >= $2)",
-			 UUIDOID, INT4OID);
+			 " HAVING bool_or(status = 'FAILED' AND failures >= $2"
+			 "                OR status = 'RUNNING' AND $3 AND failures + 1 >= $2)",
+			 UUIDOID, INT4OID, BOOLOID);
 FT_STATEMENT(recovery_attempts,
 			 "SELECT coalesce(max(recovery_attempts), 0)"
 			 "  FROM ft.orchestration_failures AS failure"
@@ -117,20 +120,20 @@ FT_STATEMENT(delete_finished,
 
 /*
  * What to do about the failures of a locked execution.  A transient failure
- * whose task has used up its attempts is not transient any more.
+ * whose task has used up its attempts, the lost one included, is not
+ * transient any more.
  */
 static FtRecoveryAction
-decide_action(const pg_uuid_t *execution_id, FtFailureType type)
+decide_action(const pg_uuid_t *execution_id, FtFailureType type, bool running_is_lost)
 {
-	bool		isnull;
-
 	if (type != FT_FAILURE_TRANSIENT)
 		return ft_recovery_action_of(type);
 	if (ft_run(&task_exhausted,
 			   FT_ARGS(FT_UUID(execution_id),
-					   FT_VALUE(Int32GetDatum(ft_recovery_max_attempts)))) == 0)
+					   FT_VALUE(Int32GetDatum(ft_recovery_max_attempts)),
+					   FT_VALUE(BoolGetDatum(running_is_lost)))) == 0)
 		return FT_RECOVERY_RETRY;
-	return DatumGetBool(ft_column(0, 2, &isnull)) ?
+	return ft_column_bool(0, 1) ?
 		FT_RECOVERY_COMPENSATE : FT_RECOVERY_ROLLBACK;
 }
 
@@ -167,7 +170,8 @@ recover_candidate(void *argument)
 	context.running_is_lost = ft_column_bool(0, 2);
 
 	checkpoint_id = ft_checkpoint_newest(execution_id);
-	ft_recover_execution(&execution, decide_action(execution_id, type),
+	ft_recover_execution(&execution,
+						 decide_action(execution_id, type, context.running_is_lost),
 						 &checkpoint_id, NULL, &context);
 	candidate->recovered = true;
 }

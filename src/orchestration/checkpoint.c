@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -210,6 +209,7 @@ ft_create_checkpoint(PG_FUNCTION_ARGS)
 	ft_execution_lock(&execution, PG_GETARG_UUID_P(0), engine.caller);
 	if (task_id)
 		ft_task_require_execution(task_id, &execution.execution_id);
+	ft_execution_touch(&execution);
 	*checkpoint_id = ft_checkpoint_create(&execution.execution_id, task_id);
 	ft_engine_leave(&engine);
 
@@ -235,7 +235,6 @@ ft_trigger_checkpoint(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
-		RelationGetNamespace(trigger->tg_relation) != get_namespace_oid(FT_SCHEMA_NAME, true) ||
 		RelationGetNamespace(trigger->tg_relation) != get_namespace_oid(FT_SCHEMA_NAME, true) ||
 		strcmp(RelationGetRelationName(trigger->tg_relation), "orchestration_tasks") != 0)
 		ereport(ERROR,

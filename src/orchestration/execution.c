@@ -6,7 +6,9 @@
  * Locking: every function that changes an execution or anything below it
  * locks the execution's row first (FOR NO KEY UPDATE, which inserts below it
  * do not conflict with) and reads it again under that lock.  Tasks,
- * checkpoints and failures come after it.
+ * checkpoints and failures come after it.  What changes nothing in that row
+ * touches it all the same, so that a transaction with an older snapshot
+ * (REPEATABLE READ) fails to lock it instead of deciding without the change.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +53,10 @@ FT_STATEMENT(update_status,
 			 "       parked_reason = CASE WHEN $2 IN ('COMPENSATING', 'ROLLING_BACK') THEN parked_reason END"
 			 " WHERE execution_id = $1",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID);
+FT_STATEMENT(touch_execution,
+			 "UPDATE ft.orchestration_executions SET updated_at = $2"
+			 " WHERE execution_id = $1",
+			 UUIDOID, TIMESTAMPTZOID);
 FT_STATEMENT(update_state,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET state = $2, updated_at = $3"
@@ -130,6 +136,14 @@ ft_execution_try_lock(FtExecution *execution, const pg_uuid_t *execution_id)
 		return false;
 	read_execution(execution);
 	return true;
+}
+
+void
+ft_execution_touch(const FtExecution *execution)
+{
+	ft_run(&touch_execution,
+		   FT_ARGS(FT_UUID(&execution->execution_id),
+				   FT_TIME(GetCurrentTimestamp())));
 }
 
 void

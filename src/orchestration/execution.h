@@ -37,6 +37,9 @@ extern bool ft_execution_try_lock(FtExecution *execution,
 
 extern bool ft_execution_is_owned_by(const FtExecution *execution, Oid role);
 
+/* Mark a locked execution as changed below its own row. */
+extern void ft_execution_touch(const FtExecution *execution);
+
 /* Write a status that a transition has allowed. */
 extern void ft_execution_set_status(FtExecution *execution, FtExecutionStatus status);
 

@@ -114,6 +114,7 @@ static const ExecutionTransition execution_transitions[] = {
 	E(ROLLING_BACK, FAIL_COMPENSATION, COMPENSATION_FAILED, "a compensation failed too often"),
 	E(ROLLED_BACK, ADD_TASK, ROLLED_BACK, "tasks are added before it is resumed"),
 	E(ROLLED_BACK, START_TASK, RUNNING, "it is resumed"),
+	E(ROLLED_BACK, RETRY, RUNNING, "it goes on where no task is left to start"),
 	E(ROLLED_BACK, FAIL, FAILED, "a failure is recorded while it is stopped"),
 	E(ROLLED_BACK, ROLL_BACK, ROLLING_BACK, "an operator takes it back further"),
 	E(ROLLED_BACK, COMPENSATE, COMPENSATING, "an operator abandons it"),

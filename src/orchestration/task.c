@@ -186,6 +186,8 @@ ft_add_task(PG_FUNCTION_ARGS)
 											 ft_uuid_string(&execution.execution_id));
 	if (status != execution.status)
 		ft_execution_set_status(&execution, status);
+	else
+		ft_execution_touch(&execution);
 	check_dependencies(&execution.execution_id, PG_GETARG_DATUM(5));
 	if (ft_run(&insert_task,
 			   FT_ARGS(FT_UUID(task_id),
