@@ -68,7 +68,7 @@ require_root()
     can_be_root ||
         die "needs root to $1; run it as root, or allow sudo without a password"
     exec sudo -n --preserve-env=ONLY,VERSIONS,KEEP,FT_ROOTS,FT_MIRROR,http_proxy,https_proxy \
-        bash "$0" "$@"
+        bash "$0"
 }
 
 apt_updated=
