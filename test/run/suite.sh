@@ -154,18 +154,9 @@ run_pg_regress()
 
 run_sql()
 {
-    local tests
-
     # shellcheck disable=SC2046
-    tests=$(selected $(make_list REGRESS))
-    # All run in one database, which the first test prepares.
-    case " $tests " in
-        "  ") return ;;
-        *[[:space:]]install[[:space:]]*) ;;
-        *) tests="install $tests" ;;
-    esac
-    # shellcheck disable=SC2086
-    run_pg_regress "pg_regress tests" "ISOLATION= TAP_TESTS=" REGRESS . tmp_check_sql $tests
+    run_pg_regress "pg_regress tests" "ISOLATION= TAP_TESTS=" REGRESS . tmp_check_sql \
+        $(selected $(make_list REGRESS))
 }
 
 run_isolation()
