@@ -59,6 +59,9 @@ REGRESS = \
 	alerts \
 	blocking \
 	overview \
+	tick \
+	worker_status \
+	schedule \
 	hygiene \
 
 REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.conf \

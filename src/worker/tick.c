@@ -224,7 +224,7 @@ ft_two_phase_here(void)
  * ft.scheduler_tick(now timestamptz)
  *
  * The tick of the background worker, as of the given time and in the caller's
- * transaction, without starting executors.
+ * transaction, with a batch of retention and without starting executors.
  */
 Datum
 ft_scheduler_tick(PG_FUNCTION_ARGS)
@@ -240,6 +240,8 @@ ft_scheduler_tick(PG_FUNCTION_ARGS)
 	memset(&tick, 0, sizeof(tick));
 	tick.now = PG_GETARG_TIMESTAMPTZ(0);
 	ft_tick_recover(&tick);
+	if (tick.paused_reason[0] == '\0')
+		(void) ft_retention_batch(tick.now);
 	ft_tick_plan(&tick);
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)

@@ -1,0 +1,35 @@
+-- Automatic recovery by pg_cron, where pg_cron is not: clear errors.
+-- What it does where pg_cron is, is tested in test/tap.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
+\getenv srcdir PG_ABS_SRCDIR
+\set outcome :srcdir '/test/sql/outcome.sql'
+\i :outcome
+SELECT proname, pg_get_function_arguments(oid) AS arguments, pg_get_function_result(oid) AS result
+  FROM pg_proc WHERE pronamespace = 'ft'::regnamespace AND proname LIKE '%schedule_auto%' ORDER BY 1;
+SELECT pg_temp.outcome('SELECT ft.schedule_auto_recovery()');
+SELECT pg_temp.outcome('SELECT ft.schedule_auto_recovery(NULL)');
+SELECT pg_temp.outcome('SELECT ft.unschedule_auto_recovery()');
+-- pg_cron in another database: the hint is the statement to run there
+SET cron.database_name = 'else where';
+DO $$
+DECLARE hint text; message text;
+BEGIN
+    PERFORM ft.schedule_auto_recovery('0 2 * * *');
+EXCEPTION WHEN OBJECT_NOT_IN_PREREQUISITE_STATE THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RAISE NOTICE '%', replace(message || E'\n' || hint, current_database(), 'THIS_DATABASE');
+END $$;
+DO $$
+DECLARE hint text; message text;
+BEGIN
+    PERFORM ft.unschedule_auto_recovery();
+EXCEPTION WHEN OBJECT_NOT_IN_PREREQUISITE_STATE THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RAISE NOTICE '%', replace(message || E'\n' || hint, current_database(), 'THIS_DATABASE');
+END $$;
+-- in this one, but not created
+SELECT set_config('cron.database_name', current_database(), false) = current_database() AS here;
+SELECT pg_temp.outcome('SELECT ft.schedule_auto_recovery()');
+RESET cron.database_name;
