@@ -25,14 +25,6 @@ typedef struct Pair
 	int			second;
 } Pair;
 
-/* How many wait for a lock in one mode, and how much hangs on them. */
-typedef struct ModeLoad
-{
-	int			waiters;
-	int			size;
-	int			root;			/* under which they stand, -1 for several */
-} ModeLoad;
-
 LOCKMODE
 ft_strongest_mode(LOCKMASK modes)
 {
@@ -336,71 +328,6 @@ next_in_tree(const FtBlockingForest *forest, int root, int node)
 	return -1;
 }
 
-/*
- * A root that does not wait holds up all that want what it holds, also those
- * that stand under another holder of the same lock.
- */
-static void
-count_victims(FtBlockingForest *forest)
-{
-	const FtLockSnapshot *snapshot = forest->snapshot;
-	int			waiting = 0;
-
-	for (int i = 0; i < forest->node_count; i++)
-	{
-		FtBlockingNode *node = &forest->nodes[i];
-
-		node->victims_total = node->size - 1;
-		if (node->waiter >= 0)
-			waiting++;
-		else
-			node->victims_direct = 0;
-	}
-
-	for (int i = 0; i < snapshot->lock_count; i++)
-	{
-		const FtContendedLock *lock = &snapshot->locks[i];
-		ModeLoad	load[MAX_LOCKMODES];
-
-		memset(load, 0, sizeof(load));
-		for (int j = 0; j < lock->queue_length; j++)
-		{
-			const FtLockMember *waiter = &snapshot->members[snapshot->queue[lock->first_in_queue + j]];
-			const FtBlockingNode *node = &forest->nodes[forest->node_of[waiter->group]];
-			ModeLoad   *mode = &load[waiter->waited];
-
-			if (node->waiter != waiter->procno)
-				continue;
-			mode->root = mode->waiters == 0 || mode->root == node->root ? node->root : -1;
-			mode->waiters++;
-			mode->size += node->size;
-		}
-
-		for (int j = 0; j < lock->member_count; j++)
-		{
-			const FtLockMember *holder = &snapshot->members[lock->first_member + j];
-			int			index = forest->node_of[holder->group];
-			FtBlockingNode *node;
-			LOCKMASK	held;
-
-			if (holder->held == 0 || index < 0 || forest->nodes[index].waiter >= 0)
-				continue;
-			held = ft_group_holds(snapshot, lock, lock->first_member + j);
-			node = &forest->nodes[index];
-			for (LOCKMODE mode = 1; mode < MAX_LOCKMODES; mode++)
-			{
-				if (load[mode].waiters == 0 ||
-					(ft_lock_conflicts(lock, mode) & held) == 0)
-					continue;
-				node->victims_direct += load[mode].waiters;
-				if (load[mode].root != index)
-					node->victims_total += load[mode].size;
-			}
-			node->victims_total = Min(node->victims_total, waiting);
-		}
-	}
-}
-
 typedef struct Root
 {
 	int			node;
@@ -461,6 +388,7 @@ order_forest(FtBlockingForest *forest)
 		FtBlockingNode *node = &forest->nodes[forest->order[i]];
 
 		node->size = 1;
+		node->position = i;
 		node->level = node->parent < 0 ? 0 : forest->nodes[node->parent].level + 1;
 		node->root = node->parent < 0 ? forest->order[i] : forest->nodes[node->parent].root;
 	}
@@ -473,7 +401,7 @@ order_forest(FtBlockingForest *forest)
 		forest->nodes[node->parent].size += node->size;
 		forest->nodes[node->parent].victims_direct++;
 	}
-	count_victims(forest);
+	ft_blocking_count_victims(forest);
 
 	for (int i = 0; i < root_count; i++)
 	{

@@ -38,6 +38,7 @@ typedef struct FtBlockingNode
 	int			next_sibling;
 
 	int			size;			/* nodes of its subtree, itself included */
+	int			position;		/* of it in a tree order, its subtree follows */
 } FtBlockingNode;
 
 typedef struct FtBlockingForest
@@ -51,6 +52,9 @@ typedef struct FtBlockingForest
 } FtBlockingForest;
 
 extern FtBlockingForest *ft_blocking_forest(const FtLockSnapshot *snapshot);
+
+/* blocking_victims.c */
+extern void ft_blocking_count_victims(FtBlockingForest *forest);
 
 /* blocking_cycle.c */
 extern void ft_blocking_mark_cycles(FtBlockingForest *forest);
