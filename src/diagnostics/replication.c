@@ -6,7 +6,7 @@
  * The views on this are plain SQL; here is what they cannot do.
  *
  * Time: the lag times of pg_stat_replication are those of the last round
- * trip.  They stand still, small, while a standby is stuck, and say nothing
+ * trip.  They can stand still, small, while a standby is stuck, and say nothing
  * of one that is away.  now() - pg_last_xact_replay_timestamp() grows on an
  * idle primary and jumps when it wakes.  So the time is taken from where it
  * stands: the WAL itself.  A position lags by the age of the first commit
