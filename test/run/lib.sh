@@ -229,20 +229,22 @@ need_by_hand()
 # --- a folder and a user of our own ----------------------------------------
 
 # Processes that work in a folder, which is how those that we started are
-# told from all others: a server's working directory is its data folder.
+# told from all others: a server's working directory is its data folder.  Only
+# those with our root: a path in a chroot may look the same from outside.
 # Arguments: folder, and the name of the program if only its processes count.
 processes_in()
 {
-    local cwd folder
+    local cwd folder process
 
     # Processes come and go while find looks.
     { find /proc/[0-9]*/cwd -maxdepth 0 -printf '%p %l\n' 2> /dev/null || true; } |
         while read -r cwd folder; do
             case $folder in
                 "$1" | "$1"/* | "$1 (deleted)")
-                    if [ -z "${2:-}" ] || [ "$(basename "$(readlink "${cwd%cwd}exe")")" = "$2" ]; then
-                        cwd=${cwd#/proc/}
-                        echo "${cwd%/cwd}"
+                    process=${cwd%/cwd}
+                    [ "$process/root" -ef / ] || continue
+                    if [ -z "${2:-}" ] || [ "$(basename "$(readlink "$process/exe")")" = "$2" ]; then
+                        echo "${process#/proc/}"
                     fi
                     ;;
             esac

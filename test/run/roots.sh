@@ -53,7 +53,6 @@ need_root_of()
         tail -n 40 "$log" "$ROOT/debootstrap/debootstrap.log" >&2 || true
         die "debootstrap failed, see $log"
     fi
-    end_processes_in "$ROOT"
     rm -rf "$ROOT"/var/cache/apt/archives/*.deb "$ROOT"/var/lib/apt/lists/*
     echo "$wanted" > "$ROOT/etc/fault_tolerance_root"
 }
@@ -61,6 +60,9 @@ need_root_of()
 # Run a command as root in $ROOT, in namespaces of its own, so that what it
 # mounts, and every process it starts, ends with it.  The folder given first
 # is to be seen there as /mnt.
+#
+# Where / is no mount point, as in a chroot, mounts cannot be made private;
+# should they be seen outside for that, they are at least taken away again.
 in_root()
 {
     local source=$1
@@ -69,13 +71,16 @@ in_root()
     # shellcheck disable=SC2016
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root LANG=C.UTF-8 ONLY="${ONLY:-}" TAP_VERBOSE="${TAP_VERBOSE:-0}" \
-        unshare --mount --pid --ipc --fork --kill-child bash -c '
+        unshare --mount --propagation unchanged --pid --ipc --fork --kill-child bash -c '
             set -e
             root=$1 source=$2
             shift 2
+            mount --make-rprivate / 2> /dev/null || true
+            trap "umount -l \"$root/mnt\" \"$root/dev/shm\" \"$root/dev\" \"$root/proc\"" EXIT
             mount -t proc proc "$root/proc"
             mount --rbind /dev "$root/dev"
+            mount --make-rprivate "$root/dev"
             mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
             mount --bind "$source" "$root/mnt"
-            exec chroot "$root" "$@"' bash "$ROOT" "$source" "$@"
+            chroot "$root" "$@"' bash "$ROOT" "$source" "$@"
 }
