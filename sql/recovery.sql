@@ -226,6 +226,22 @@ UPDATE ft.orchestration_failures SET failure_timestamp = now() - interval '59 mi
 SELECT * FROM ft.auto_recover_failures();
 DELETE FROM ft.orchestration_executions;
 
+-- more than one pass takes: those that the pass left are not taken for young
+ANALYZE ft.orchestration_failures;
+BEGIN;
+SELECT count(ft.record_failure(ft.create_execution(), 'm', '40001')) FROM generate_series(1, 1001);
+UPDATE ft.orchestration_failures SET failure_timestamp = now() - interval '61 min';
+SELECT * FROM ft.auto_recover_failures();
+SELECT recovery, count(*) FROM ft.unrecovered_failures GROUP BY 1 ORDER BY 1;
+SELECT * FROM ft.auto_recover_failures();
+SELECT recovery, count(*) FROM ft.unrecovered_failures GROUP BY 1 ORDER BY 1;
+-- nor does a pass read for each execution all that has become due since the
+-- last ANALYZE
+UPDATE ft.orchestration_failures SET failure_timestamp = now(), given_up_at = NULL;
+SELECT * FROM ft.auto_recover_failures();
+SELECT pg_stat_get_xact_tuples_returned('ft.idx_failures_due'::regclass) < 100000 AS read_a_few_times;
+ROLLBACK;
+
 -- a failure of the whole execution: its workers are lost, and their reports refused
 SET fault_tolerance.recovery_backoff = 0;
 SELECT * FROM pg_temp.make() \gset

@@ -35,6 +35,15 @@ PG_FUNCTION_INFO_V1(ft_auto_recover_failures);
 	" AND failure.recovery_started_at IS NULL"
 
 /*
+ * The same of one execution, in words that do not match the index of what is
+ * due.  When much has become due since the last ANALYZE, the planner takes
+ * that index for almost empty, and would read all of it for each execution.
+ */
+#define DUE_OF_EXECUTION \
+	"NOT failure.recovered" \
+	" AND coalesce(failure.given_up_at, failure.recovery_started_at) IS NULL"
+
+/*
  * $1 is the role whose executions are looked at, by membership in their
  * owner, or null for all.
  */
@@ -58,7 +67,7 @@ FT_STATEMENT(give_up_old,
 			 "       recovery_error = coalesce(recovery_error, 'older than fault_tolerance.recovery_window')"
 			 "  FROM stale"
 			 " WHERE failure.execution_id = stale.execution_id"
-			 "   AND " DUE " AND failure.failure_timestamp < $3",
+			 "   AND " DUE_OF_EXECUTION " AND failure.failure_timestamp < $3",
 			 OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
 FT_STATEMENT(due_executions,
 			 "SELECT failure.execution_id"
@@ -68,10 +77,11 @@ FT_STATEMENT(due_executions,
 			 "   AND " OWNED
 			 "   AND " DUE
 			 "   AND failure.next_attempt_at <= $2"
+			 "   AND failure.failure_timestamp >= $3"
 			 " GROUP BY failure.execution_id"
 			 " ORDER BY min(failure.failure_timestamp), failure.execution_id"
 			 " LIMIT " PASS_LIMIT_SQL,
-			 OIDOID, TIMESTAMPTZOID);
+			 OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
 
 /* The gravest type decides for all that is due of one execution. */
 FT_STATEMENT(due_failures,
@@ -80,7 +90,7 @@ FT_STATEMENT(due_failures,
 			 "            WHEN count(*) > 0 THEN 'TRANSIENT' END,"
 			 "       coalesce(bool_or(task_id IS NULL), false)"
 			 "  FROM ft.orchestration_failures AS failure"
-			 " WHERE execution_id = $1 AND " DUE,
+			 " WHERE execution_id = $1 AND " DUE_OF_EXECUTION,
 			 UUIDOID);
 FT_STATEMENT(task_exhausted,
 			 "SELECT bool_or(status = 'COMPLETED' AND compensation IS NOT NULL)"
@@ -92,7 +102,7 @@ FT_STATEMENT(task_exhausted,
 FT_STATEMENT(recovery_attempts,
 			 "SELECT coalesce(max(recovery_attempts), 0)"
 			 "  FROM ft.orchestration_failures AS failure"
-			 " WHERE execution_id = $1 AND " DUE,
+			 " WHERE execution_id = $1 AND " DUE_OF_EXECUTION,
 			 UUIDOID);
 FT_STATEMENT(postpone,
 			 "UPDATE ft.orchestration_failures AS failure"
@@ -100,7 +110,7 @@ FT_STATEMENT(postpone,
 			 "       recovery_attempts = recovery_attempts + 1,"
 			 "       next_attempt_at = $3,"
 			 "       given_up_at = CASE WHEN recovery_attempts + 1 >= $4 THEN $5 END"
-			 " WHERE execution_id = $1 AND " DUE
+			 " WHERE execution_id = $1 AND " DUE_OF_EXECUTION
 			 " RETURNING given_up_at IS NOT NULL",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID);
 FT_STATEMENT(next_due_failure,
@@ -110,12 +120,13 @@ FT_STATEMENT(next_finished,
 			 "SELECT min(finished_at) FROM ft.orchestration_executions"
 			 " WHERE finished_at IS NOT NULL");
 FT_STATEMENT(delete_finished,
-			 "DELETE FROM ft.orchestration_executions"
-			 " WHERE execution_id IN"
-			 "       (SELECT execution_id FROM ft.orchestration_executions"
-			 "         WHERE finished_at < $1"
-			 "         ORDER BY finished_at LIMIT " PASS_LIMIT_SQL
-			 "           FOR UPDATE SKIP LOCKED)",
+			 "WITH old AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions"
+			 "   WHERE finished_at < $1"
+			 "   ORDER BY finished_at LIMIT " PASS_LIMIT_SQL
+			 "     FOR UPDATE SKIP LOCKED) "
+			 "DELETE FROM ft.orchestration_executions AS execution"
+			 " USING old WHERE execution.execution_id = old.execution_id",
 			 TIMESTAMPTZOID);
 
 /*
@@ -219,7 +230,7 @@ pass_for_role(Oid role, TimestampTz now, FtRecoveryPass *pass)
 	pass->given_up = (int64) ft_run(&give_up_old,
 									FT_ARGS(role_arg, FT_TIME(now), FT_TIME(oldest)));
 
-	n = ft_run(&due_executions, FT_ARGS(role_arg, FT_TIME(now)));
+	n = ft_run(&due_executions, FT_ARGS(role_arg, FT_TIME(now), FT_TIME(oldest)));
 	pass->candidates = (int64) n;
 	candidates = palloc0(sizeof(Candidate) * Max(n, 1));
 	for (uint64 row = 0; row < n; row++)

@@ -37,6 +37,10 @@ CREATE TABLE ft.orchestration_tasks (
         'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED'))
 );
 
+-- the next compensation of an execution
+CREATE INDEX idx_tasks_compensating ON ft.orchestration_tasks (execution_id, completion_order)
+    WHERE status = 'COMPENSATING';
+
 ALTER TABLE ft.orchestration_tasks ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tasks_of_visible_executions ON ft.orchestration_tasks FOR SELECT
     USING (EXISTS (SELECT FROM ft.orchestration_executions AS execution
