@@ -47,13 +47,13 @@ $node->pgbench(
 	[ qr/^$/ ],
 	'answers while tables are rewritten, made and dropped',
 	{
-		'060_ask@4' => qq{
+		'055_ask@4' => qq{
 			SELECT 1 / (count(*) FILTER (WHERE total_size < $small OR size_note <> 'files are being replaced') = 0)::integer
 			  FROM ft.dead_tuples(0) WHERE relname = 'busy';
 		},
-		'060_rewrite@1' => 'VACUUM FULL busy;',
-		'060_reindex@1' => 'REINDEX TABLE busy;',
-		'060_come_and_go@2' => q{
+		'055_rewrite@1' => 'VACUUM FULL busy;',
+		'055_reindex@1' => 'REINDEX TABLE busy;',
+		'055_come_and_go@2' => q{
 			CREATE TABLE come_:client_id (id integer PRIMARY KEY);
 			INSERT INTO come_:client_id VALUES (1);
 			DROP TABLE come_:client_id;
