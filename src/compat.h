@@ -216,4 +216,9 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 #define FT_HAVE_TRANSACTION_TIMEOUT
 #endif
 
+/* 18 says before a declaration that its function does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #endif							/* FT_COMPAT_H */

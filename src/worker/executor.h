@@ -8,6 +8,8 @@
 #ifndef FT_EXECUTOR_H
 #define FT_EXECUTOR_H
 
-extern PGDLLEXPORT void ft_executor_main(Datum main_arg) pg_attribute_noreturn();
+#include "compat.h"
+
+pg_noreturn extern PGDLLEXPORT void ft_executor_main(Datum main_arg);
 
 #endif							/* FT_EXECUTOR_H */

@@ -8,7 +8,9 @@
 #ifndef FT_LAUNCHER_H
 #define FT_LAUNCHER_H
 
+#include "compat.h"
+
 extern void ft_launcher_init(void);
-extern PGDLLEXPORT void ft_launcher_main(Datum main_arg) pg_attribute_noreturn();
+pg_noreturn extern PGDLLEXPORT void ft_launcher_main(Datum main_arg);
 
 #endif							/* FT_LAUNCHER_H */

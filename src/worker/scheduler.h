@@ -8,6 +8,8 @@
 #ifndef FT_SCHEDULER_H
 #define FT_SCHEDULER_H
 
-extern PGDLLEXPORT void ft_scheduler_main(Datum main_arg) pg_attribute_noreturn();
+#include "compat.h"
+
+pg_noreturn extern PGDLLEXPORT void ft_scheduler_main(Datum main_arg);
 
 #endif							/* FT_SCHEDULER_H */
