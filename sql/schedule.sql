@@ -11,25 +11,8 @@ SELECT proname, pg_get_function_arguments(oid) AS arguments, pg_get_function_res
 SELECT pg_temp.outcome('SELECT ft.schedule_auto_recovery()');
 SELECT pg_temp.outcome('SELECT ft.schedule_auto_recovery(NULL)');
 SELECT pg_temp.outcome('SELECT ft.unschedule_auto_recovery()');
--- pg_cron in another database: the hint is the statement to run there
+-- a setting of pg_cron does not mean that it is there
 SET cron.database_name = 'else where';
-DO $$
-DECLARE hint text; message text;
-BEGIN
-    PERFORM ft.schedule_auto_recovery('0 2 * * *');
-EXCEPTION WHEN OBJECT_NOT_IN_PREREQUISITE_STATE THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    RAISE NOTICE '%', replace(message || E'\n' || hint, current_database(), 'THIS_DATABASE');
-END $$;
-DO $$
-DECLARE hint text; message text;
-BEGIN
-    PERFORM ft.unschedule_auto_recovery();
-EXCEPTION WHEN OBJECT_NOT_IN_PREREQUISITE_STATE THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    RAISE NOTICE '%', replace(message || E'\n' || hint, current_database(), 'THIS_DATABASE');
-END $$;
--- in this one, but not created
-SELECT set_config('cron.database_name', current_database(), false) = current_database() AS here;
 SELECT pg_temp.outcome('SELECT ft.schedule_auto_recovery()');
+SELECT pg_temp.outcome('SELECT ft.unschedule_auto_recovery()');
 RESET cron.database_name;

@@ -56,8 +56,10 @@ require_pg_cron(const char *what, const char *call)
 	if (OidIsValid(get_extension_oid("pg_cron", true)))
 		return;
 
+	/* Where it is set but nobody has defined it, pg_cron is not loaded. */
 	home = GetConfigOption("cron.database_name", true, false);
-	if (home == NULL)
+	if (home == NULL ||
+		(GetConfigOptionFlags("cron.database_name", true) & GUC_CUSTOM_PLACEHOLDER) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s needs pg_cron, which is not loaded", what),

@@ -4,9 +4,10 @@
  *	  The executors that a scheduler starts, within the limits of all
  *	  databases.
  *
- * One owner of one database has one executor at a time, which works off all
- * that is due for that owner.  A scheduler that finds no place says so in its
- * slot and is woken when an executor leaves.
+ * One owner of one database has one executor, which works off all that is due
+ * for that owner, and gets further ones only while those it has are busy with
+ * long commands.  A scheduler that finds no place says so in its slot and is
+ * woken when an executor leaves.
  *
  * Locking: ft_shared->lock.  A slot belongs to whoever assigned it until the
  * worker has attached to it, and to the worker from then on.
@@ -27,8 +28,14 @@
 /* Executors that leave wake those that wait for a place; this is the net. */
 #define NO_PLACE_RETRY_MS	5000
 
+/* Past this an owner may get a further executor for what else is due. */
+#define LONG_COMMAND_MS		1000
+
 /* This scheduler's, one for each executor slot. */
 static BackgroundWorkerHandle **handles = NULL;
+
+/* Whom an executor was started for last. */
+static Oid	last_owner = InvalidOid;
 
 void
 ft_pool_init(void)
@@ -76,29 +83,47 @@ assign_executor(Oid dboid, Oid owner, FtWorkerOrder *order)
 	return index;
 }
 
-static bool
-has_executor(Oid dboid, Oid owner)
+/*
+ * How many executors an owner has; *busy is whether all of them have been at
+ * one command for a while.  The caller holds the lock.
+ */
+static int
+executors_of(Oid dboid, Oid owner, TimestampTz now, bool *busy)
 {
+	int			n = 0;
+
+	*busy = true;
 	for (int i = 0; i < ft_shared->max_executors; i++)
 	{
-		if (ft_shared->executors[i].dboid == dboid &&
-			ft_shared->executors[i].owner == owner)
-			return true;
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if (executor->dboid != dboid || executor->owner != owner)
+			continue;
+		n++;
+		if (executor->process.state != FT_WORKER_RUNNING ||
+			!TimestampDifferenceExceeds(executor->last_tick, now, LONG_COMMAND_MS))
+			*busy = false;
 	}
-	return false;
+	return n;
 }
 
-/* Start an executor for one owner.  False if there was no place for it. */
+/*
+ * Start an executor for one owner, if it has none, or also if those it has
+ * are busy for long.  False if there was no place for it.
+ */
 static bool
-start_executor(FtDatabaseSlot *slot, Oid owner)
+start_executor(FtDatabaseSlot *slot, Oid owner, TimestampTz now, bool further)
 {
 	FtWorkerOrder order;
 	MemoryContext caller;
 	int			index;
+	int			n;
+	bool		busy;
 	bool		registered;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-	if (has_executor(slot->dboid, owner))
+	n = executors_of(slot->dboid, owner, now, &busy);
+	if (n > 0 && !(further && busy))
 	{
 		LWLockRelease(ft_shared->lock);
 		return true;
@@ -125,12 +150,35 @@ start_executor(FtDatabaseSlot *slot, Oid owner)
 						  "no background worker slot was free for an executor; increase \"max_worker_processes\"");
 		LWLockRelease(ft_shared->lock);
 	}
+	else
+		last_owner = owner;
 	return registered;
 }
 
 /*
- * Start executors for owners that have none.  Returns when to try again if
- * not all of them could be served, else DT_NOEND.
+ * The owners in the order in which they are served: round and round, from the
+ * one after the last that was.
+ */
+static List *
+in_turn(List *owners)
+{
+	List	   *before = NIL;
+	List	   *after = NIL;
+	ListCell   *cell;
+
+	foreach(cell, owners)
+	{
+		if (lfirst_oid(cell) > last_owner)
+			after = lappend_oid(after, lfirst_oid(cell));
+		else
+			before = lappend_oid(before, lfirst_oid(cell));
+	}
+	return list_concat(after, before);
+}
+
+/*
+ * Start executors for owners with something due that nobody is at.  Returns
+ * when to look again if not all of them could be served, else DT_NOEND.
  */
 TimestampTz
 ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
@@ -141,17 +189,32 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 
 	if (owners != NIL && slot->executor_retry_at > now)
 		retry_at = slot->executor_retry_at;
-	else
+	else if (owners != NIL)
 	{
+		owners = in_turn(owners);
+
+		/* One for each comes first. */
 		foreach(cell, owners)
 		{
-			if (!start_executor(slot, lfirst_oid(cell)))
+			if (!start_executor(slot, lfirst_oid(cell), now, false))
 			{
 				waits = true;
-				retry_at = TimestampTzPlusMilliseconds(now, NO_PLACE_RETRY_MS);
 				break;
 			}
 		}
+
+		/*
+		 * What is due for an owner has to wait for the command that its
+		 * executor is at, but not if that takes long.
+		 */
+		foreach(cell, owners)
+		{
+			if (waits)
+				break;
+			(void) start_executor(slot, lfirst_oid(cell), now, true);
+		}
+		retry_at = TimestampTzPlusMilliseconds(now, waits ? NO_PLACE_RETRY_MS :
+											   LONG_COMMAND_MS);
 	}
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
