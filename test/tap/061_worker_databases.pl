@@ -121,10 +121,10 @@ ok(wait_for_scheduler($node, 'new', 'sleeping|running', 'postgres'),
 # A command that fails lets the workers in again; one that the user may not
 # give does not stop them.
 #
-$node->safe_psql('postgres', 'CREATE ROLE nobody LOGIN');
+$node->safe_psql('postgres', 'CREATE ROLE stranger LOGIN');
 my $pid = scheduler_pid($node, 'new', 'postgres');
 my ($code, $stdout, $stderr) = $node->psql('postgres', 'DROP DATABASE new',
-    extra_params => [ '-U', 'nobody' ]);
+    extra_params => [ '-U', 'stranger' ]);
 like($stderr, qr/must be owner of database/, 'DROP DATABASE of a stranger fails');
 is(scheduler_pid($node, 'new', 'postgres'),
     $pid, 'and does not stop the workers');
