@@ -63,6 +63,22 @@ SELECT parked_reason FROM ft.orchestration_executions WHERE execution_id = :'par
 ALTER ROLE regress_ft_nologin LOGIN;
 SELECT owners_due FROM ft.scheduler_tick();
 SELECT parked_reason FROM ft.orchestration_executions WHERE execution_id = :'parked';
+-- of a role that was renamed: what it has made since may run, what it made
+-- before is parked
+ALTER ROLE regress_ft_nologin RENAME TO regress_ft_renamed;
+SET ROLE regress_ft_renamed;
+SELECT ft.create_execution() AS since \gset
+SELECT ft.add_task(:'since', 'one', compensation => 'SELECT 1') AS one \gset
+SELECT ft.start_task(:'one'), ft.complete_task(:'one'), ft.add_task(:'since', 'two') IS NOT NULL AS two;
+SELECT ft.recover_from_failure(:'since', 'PARTIAL') IS NOT NULL AS recovered;
+RESET ROLE;
+SELECT owners_due FROM ft.scheduler_tick();
+SELECT owner, parked_reason FROM ft.orchestration_executions
+ WHERE execution_id IN (:'parked', :'since') ORDER BY execution_id;
+DELETE FROM ft.orchestration_executions WHERE execution_id = :'since';
+ALTER ROLE regress_ft_renamed RENAME TO regress_ft_nologin;
+SELECT owners_due FROM ft.scheduler_tick();
+SELECT parked_reason FROM ft.orchestration_executions WHERE execution_id = :'parked';
 
 -- retention: finished executions, and nothing else
 UPDATE ft.orchestration_tasks SET compensation = 'SELECT 1', compensation_next_attempt_at = NULL;
