@@ -1,7 +1,7 @@
 -- What users were promised of the diagnostics: names, parameters with their
 -- defaults, and columns in their order.  Columns may be added at the end only.
 BEGIN;
-SELECT plan(27);
+SELECT plan(30);
 
 SELECT has_schema('ft');
 SELECT has_extension('fault_tolerance');
@@ -57,6 +57,12 @@ SELECT is(tap.first_columns('ft.check_fault_tolerance_alerts()'::regprocedure, 2
           'alert_level text, message text', 'check_fault_tolerance_alerts: columns');
 SELECT is_empty('SELECT * FROM ft.check_fault_tolerance_alerts()',
                 'check_fault_tolerance_alerts: no row if nothing is wrong');
+
+-- The first thing to type.
+SELECT has_view('ft', 'overview', 'overview');
+SELECT is(tap.first_columns('ft.overview'::regclass, 4), 'severity text, what text, summary text, next text',
+          'overview: columns');
+SELECT ok((SELECT count(*) BETWEEN 1 AND 12 FROM ft.overview), 'overview: at most 12 rows');
 
 -- Who may.
 SELECT function_privs_are('ft', name, args, 'pg_monitor', ARRAY['EXECUTE'], name || ': for pg_monitor')

@@ -1,7 +1,7 @@
 -- What users were promised of orchestrations (O1 to O9): tables with their
 -- columns, functions with their parameters, and what one run of each gives.
 BEGIN;
-SELECT plan(48);
+SELECT plan(51);
 
 -- O1
 SELECT has_table('ft', name, name)
@@ -55,6 +55,11 @@ SELECT is(pg_get_function_result(to_regprocedure('ft.trigger_checkpoint()')), 't
 SELECT is(tap.first_columns('ft.auto_recover_failures()'::regprocedure, 1), 'recovered_count bigint', 'auto_recover_failures: column');
 SELECT has_function('ft', 'transitions', ARRAY[]::name[]);
 SELECT has_function('ft', 'validate_execution', ARRAY['uuid']);
+
+SELECT is(pg_get_function_arguments(to_regprocedure('ft.schedule_auto_recovery(text)')),
+          'schedule text DEFAULT ''*/5 * * * *''::text', 'ft.schedule_auto_recovery');
+SELECT has_function('ft', 'unschedule_auto_recovery', ARRAY[]::name[]);
+SELECT has_function('ft', 'worker_status', ARRAY[]::name[]);
 
 -- O2, O3: a checkpoint at the start, one of a critical task, and what is in it.
 SELECT ft.create_execution(state => '{"order": 7}') AS execution \gset
