@@ -97,6 +97,27 @@ BEGIN
     RETURN execution;
 END $$;
 
+-- The orders as the tables of the extension have them.
+CREATE VIEW shop.progress AS
+SELECT o.order_no, e.status,
+       string_agg(t.task_name || ' ' || lower(t.status), ', ' ORDER BY t.created_at, t.task_id) AS tasks
+  FROM shop.orders AS o
+  JOIN ft.orchestration_executions AS e USING (execution_id)
+  JOIN ft.orchestration_tasks AS t USING (execution_id)
+ GROUP BY o.order_no, e.status
+ ORDER BY o.order_no;
+
+CREATE VIEW shop.failures AS
+SELECT o.order_no, f.failure_type, f.sqlstate, left(f.failure_message, 34) AS failure_message,
+       f.recovery_action AS action, f.recovery_strategy AS by,
+       date_trunc('milliseconds', f.recovered_at - f.failure_timestamp) AS took,
+       CASE WHEN f.recovered_at > pg_postmaster_start_time()
+            THEN date_trunc('milliseconds', f.recovered_at - pg_postmaster_start_time())
+       END AS after_restart
+  FROM shop.orders AS o
+  JOIN ft.orchestration_failures AS f USING (execution_id)
+ ORDER BY f.failure_timestamp;
+
 RESET ROLE;
 
 -- A table full of dead tuples: autovacuum cannot keep up, or was switched off.

@@ -52,15 +52,19 @@ value()
 # A query as a user would type it, and its answer.
 show()
 {
-    local node=primary prompt='shop=#'
+    local node=primary prompt='shop=#' options=(-P pager=off -P null=- -P footer=off)
 
+    if [ "$1" = expanded ]; then
+        options+=(-x -P format=wrapped -P columns=120)
+        shift
+    fi
     if [ "$1" = standby ]; then
         node=standby
         prompt='standby=#'
         shift
     fi
     printf '\n%s %s\n' "$prompt" "$1"
-    $node psql -X -q -v ON_ERROR_STOP=1 -P pager=off -P null=- -P footer=off -c "$1"
+    $node psql -X -q -v ON_ERROR_STOP=1 "${options[@]}" -c "$1"
 }
 
 # Arguments: what is waited for, a query that answers t; 30 s at most.
@@ -198,9 +202,9 @@ wait_for "the load has gone on for 5 s" \
     "SELECT coalesce(max(wait_duration) > interval '5 s', false) FROM ft.blocking_chains()"
 
 step "what the extension says about it"
-show "SELECT * FROM ft.overview"
-show "SELECT * FROM ft.lock_tree"
-show "SELECT * FROM ft.dead_tuples_summary"
+show "TABLE ft.overview"
+show "TABLE ft.lock_tree"
+show "TABLE ft.dead_tuples_summary"
 wait_for "the standby lags" "SELECT coalesce(bool_or(lag_bytes > 0 AND lag > interval '0'), false) FROM ft.replication_lag()"
 show "SELECT node_name, node_type, status, state, replication_lag, pg_size_pretty(replication_lag_bytes) AS behind FROM ft.fault_tolerance_monitoring"
 show standby "SELECT name, state, lag, pg_size_pretty(lag_bytes) AS lag_bytes, note FROM ft.replication_lag()"
@@ -220,7 +224,7 @@ verify "the standby is seen to lag" \
 
 step "doing as it recommends"
 advice="FROM ft.blocking_chains() WHERE level = 0 AND application_name IS DISTINCT FROM 'pgbench'"
-show "SELECT recommended_action, recommended_sql $advice"
+show expanded "SELECT recommended_action, recommended_reason, recommended_sql $advice"
 primary psql -X -q -A -t -v ON_ERROR_STOP=1 > /dev/null << SQL
 SELECT recommended_sql $advice \gexec
 SQL
@@ -260,12 +264,13 @@ wait_for "bob's order is rolled back" \
     "SELECT status = 'ROLLED_BACK' FROM shop.orders JOIN ft.orchestration_executions USING (execution_id) WHERE order_no = 'bob'"
 wait_for "a step of ada's order and a compensation of eve's are under way" \
     "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-STATUS="SELECT order_no, e.status, string_agg(task_name || ' ' || lower(t.status), ', ' ORDER BY t.created_at, t.task_id) AS tasks FROM shop.orders JOIN ft.orchestration_executions e USING (execution_id) JOIN ft.orchestration_tasks t USING (execution_id) GROUP BY 1, 2 ORDER BY 1"
-show "$STATUS"
+show "TABLE shop.progress"
 
 step "kill -9 of the server, in the middle of a step of ada's order and of a compensation of eve's"
-kill -KILL "$PRIMARY_PID"
-{ wait "$PRIMARY_PID" || true; } 2> /dev/null
+{
+    kill -KILL "$PRIMARY_PID"
+    wait "$PRIMARY_PID" || true
+} 2> /dev/null
 tries=0
 while left=$(processes_in "$QUICKSTART/primary/data") && [ -n "$left" ]; do
     [ $((tries += 1)) -lt 200 ] || {
@@ -285,10 +290,10 @@ done
 wait_for "every failure is recovered" "SELECT count(*) > 0 AND bool_and(recovered) FROM ft.orchestration_failures"
 
 step "what became of them, unasked"
-show "$STATUS"
-show "SELECT order_no, failure_type, sqlstate, left(failure_message, 40) AS failure_message, recovery_strategy AS by, recovery_action, date_trunc('milliseconds', recovered_at - failure_timestamp) AS took FROM shop.orders JOIN ft.orchestration_failures USING (execution_id) ORDER BY failure_timestamp"
+show "TABLE shop.progress"
+show "TABLE shop.failures"
 show "SELECT order_no, string_agg(action, ', ' ORDER BY at) AS ledger FROM shop.ledger GROUP BY 1 ORDER BY 1"
-echo "  (eve's took that long because it waited for the gate, and for the server to come back)"
+echo "  (eve's took longer because the server was killed in between)"
 echo
 ORDERS="SELECT count(*) = 1 FROM shop.orders JOIN ft.orchestration_executions USING (execution_id) WHERE order_no ="
 LEDGER="SELECT coalesce(string_agg(action, ' ' ORDER BY at), '') FROM shop.ledger WHERE order_no ="
@@ -321,7 +326,7 @@ if [ "$(standby psql -X -q -A -t -c "SELECT count(*) FROM shop.ledger")" = "$(va
 else
     failed "the standby shows another ledger"
 fi
-show "SELECT * FROM ft.overview"
+show "TABLE ft.overview"
 
 # --- the end ---------------------------------------------------------------
 
