@@ -7,13 +7,12 @@
 # Runs against the server of PGHOST, PGPORT and PGDATABASE, as a superuser,
 # with max_connections above the largest number of sessions; in a database of
 # its own that it drops again.  FT_BENCH_SESSIONS, FT_BENCH_SCENES and
-# FT_BENCH_RUNS change what is measured.
+# FT_BENCH_ROUNDS change what is measured.
 set -euo pipefail
 
 sessions=${FT_BENCH_SESSIONS:-50 200 500 1000}
 scenes=${FT_BENCH_SCENES:-row relation chain}
-runs=${FT_BENCH_RUNS:-31}
-slow_runs=5
+rounds=${FT_BENCH_ROUNDS:-5}
 database=ft_bench_blocking
 folder=$(mktemp -d)
 maintenance=${PGDATABASE:-postgres}
@@ -27,9 +26,11 @@ end_scene() {
         wait "$waiters" 2>/dev/null || true
         waiters=
     fi
-    psql -XqAt -d "$maintenance" >/dev/null 2>&1 <<SQL || true
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ft_bench_waiter';
-SQL
+    for _ in $(seq 300); do
+        [ "$(psql -XqAt -d "$maintenance" -c "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                 WHERE application_name = 'ft_bench_waiter'" 2>/dev/null)" = 0 ] && break
+        sleep 0.1
+    done
     if [ -n "$holder" ]; then
         exec 9>&-
         wait "$holder" 2>/dev/null || true
@@ -172,40 +173,45 @@ SQL
     fi
 }
 
-# Median latencies in ms of scripts, which take turns at random so that what
+# Median latencies in ms of scripts.  They take turns, in rounds, so that what
 # else runs on the machine meets them alike.
 medians() {
-    local times=$1 files=() script
-    shift
-    for script in "$@"; do
-        files+=(-f "$folder/$script.sql")
-    done
+    local rounds=$1 times=$2 script
+    shift 2
     rm -f "$folder"/log*
-    pgbench -n -t $((times * $#)) "${files[@]}" -l --log-prefix="$folder/log" >/dev/null 2>&1
-    for script in $(seq 0 $(($# - 1))); do
-        cat "$folder"/log* | awk -v script="$script" '$4 == script {print $3}' | sort -n |
+    for round in $(seq "$rounds"); do
+        for script in "$@"; do
+            pgbench -n -t "$times" -f "$folder/$script.sql" \
+                -l --log-prefix="$folder/log.$script.$round" >/dev/null 2>&1
+        done
+    done
+    for script in "$@"; do
+        # the first of several makes the session's caches
+        cat "$folder/log.$script".* | awk -v times="$times" '$2 > 0 || times == 1 {print $3}' | sort -n |
             awk '{v[NR] = $1} END {printf "%.2f ", v[int((NR + 1) / 2)] / 1000}'
     done
+    echo
 }
 
-printf 'who blocks whom: about %s runs of each (%s of the slow ones), medians in ms\n' "$runs" "$slow_runs"
+printf 'who blocks whom: medians in ms of %s runs (each and self-join: of %s)\n' $((rounds * 10)) "$rounds"
 printf 'sent: all rows with all columns; made: SELECT count(*) of them\n'
 for scene in $scenes; do
     printf '\n%s\n' "${titles[$scene]}"
-    printf '%7s | %-24s | %-24s | %-18s | %s\n' '' '      sent' '      made' '     sent' 'times ft.blocking_chains()'
-    printf '%7s | %8s %7s %7s | %8s %7s %7s | %8s %9s | %11s %7s %9s\n' waiting \
+    printf '%7s | %-24s | %-24s | %-18s | %s\n' '' '      sent' '      made' '     sent' \
+        'times ft.blocking_chains() sent/made'
+    printf '%7s | %8s %7s %7s | %8s %7s %7s | %8s %9s | %11s %11s %11s\n' waiting \
         chains locks activ. chains locks activ. each self-join 'locks+act.' each self-join
     for n in $sessions; do
         begin_scene "$scene" "$n"
         check
         read -r chains locks activity chains_made locks_made activity_made < <(
-            medians "$runs" chains locks activity chains_count locks_count activity_count && echo)
-        read -r each join < <(medians "$slow_runs" each self_join && echo)
+            medians "$rounds" 11 chains locks activity chains_count locks_count activity_count)
+        read -r each join < <(medians "$rounds" 1 each self_join)
         awk -v n="$n" -v c="$chains" -v l="$locks" -v a="$activity" \
             -v cm="$chains_made" -v lm="$locks_made" -v am="$activity_made" -v e="$each" -v j="$join" 'BEGIN {
-            printf "%7s | %8s %7s %7s | %8s %7s %7s | %8s %9s | %5.1f/%-5.1f %7.0f %9.0f\n",
-                n, c, l, a, cm, lm, am, e, j, (l + a) / c, (lm + am) / cm, e / c, j / c }'
+            printf "%7s | %8s %7s %7s | %8s %7s %7s | %8s %9s | %5.1f/%-5.1f %5.0f/%-5.0f %5.0f/%-5.0f\n",
+                n, c, l, a, cm, lm, am, e, j, (l + a) / c, (lm + am) / cm, e / c, e / cm, j / c, j / cm }'
         end_scene
     done
 done
-printf '\nlocks: pg_locks; activ.: pg_stat_activity; each: pg_blocking_pids() of each waiter; locks+act. sent/made\n'
+printf '\nlocks: pg_locks; activ.: pg_stat_activity; each: pg_blocking_pids() of each waiter\n'
