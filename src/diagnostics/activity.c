@@ -190,6 +190,7 @@ set_state(FtActivityReader *reader, FtActivity *activity)
 	if (name == NULL || activity->state >= lengthof(reader->state_texts))
 		return;
 	text = &reader->state_texts[activity->state];
+
 	if (*text == (Datum) 0)
 		*text = CStringGetTextDatum(name);
 	set(activity, FT_ACTIVITY_STATE, *text);

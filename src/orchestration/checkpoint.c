@@ -179,7 +179,7 @@ ft_checkpoint_load(FtCheckpoint *checkpoint, const pg_uuid_t *checkpoint_id,
 				 errmsg("state_data of checkpoint %s is incomplete", ft_uuid_string(checkpoint_id)),
 				 errdetail("It needs \"execution_state\", an object, and \"completed_tasks\", an array."),
 				 errhint("Pass the checkpoint's own state_data, or null for it.")));
-	checkpoint->execution_state = ft_column(0, 4, &isnull);
+	checkpoint->state = ft_column(0, 4, &isnull);
 	completed = ft_column(0, 5, &isnull);
 
 	checkpoint->completed_tasks = NIL;

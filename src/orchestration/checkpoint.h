@@ -19,7 +19,7 @@ typedef struct FtCheckpoint
 {
 	pg_uuid_t	checkpoint_id;
 	pg_uuid_t	execution_id;
-	Datum		execution_state;	/* jsonb */
+	Datum		state;			/* jsonb */
 	List	   *completed_tasks;	/* of pg_uuid_t * */
 } FtCheckpoint;
 

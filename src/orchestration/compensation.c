@@ -326,7 +326,7 @@ execute_command(const char *command)
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 
-	/* as if it had failed: a plain SET would outlive it, and so would SET ROLE */
+	/* as if it had failed: a plain SET, of ROLE too, would outlive it */
 	AtEOXact_GUC(false, guc_nest_level);
 }
 

@@ -119,7 +119,7 @@ act(FtRecoveryPlan *plan, const FtRecoveryContext *context)
 	if (plan->action == FT_RECOVERY_ROLLBACK)
 		ft_run(&restore_state,
 			   FT_ARGS(FT_UUID(&execution->execution_id),
-					   FT_VALUE(plan->checkpoint.execution_state),
+					   FT_VALUE(plan->checkpoint.state),
 					   FT_UUID(&plan->checkpoint.checkpoint_id),
 					   FT_TIME(context->now)));
 

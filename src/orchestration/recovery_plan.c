@@ -45,6 +45,7 @@ static const struct
 	FtFailureType answers;
 	FtExecutionEvent event;
 }			actions[] =
+
 {
 	[FT_RECOVERY_RETRY] = {"RETRY", FT_FAILURE_TRANSIENT, FT_EXECUTION_RETRY},
 	[FT_RECOVERY_ROLLBACK] = {"ROLLBACK", FT_FAILURE_PERMANENT, FT_EXECUTION_ROLL_BACK},
