@@ -124,6 +124,14 @@ SELECT pg_temp.tasks(:'e');
 SELECT recovery_error FROM ft.orchestration_failures;
 SELECT count(*) FROM undone;
 SELECT * FROM ft.validate_execution(:'e');
+-- by hand it gets all its tries again; and where it ends, nothing is parked
+SELECT compensation_failures, compensation_losses FROM ft.orchestration_tasks WHERE task_name = 't3';
+SELECT ft.recover_from_failure(:'e', 'PARTIAL') IS NOT NULL AS recovered;
+SELECT compensation_failures, compensation_losses FROM ft.orchestration_tasks WHERE task_name = 't3';
+UPDATE ft.orchestration_executions SET parked_reason = 'nobody could log in';
+SELECT ft.run_compensations(:'e');
+SELECT status, parked_reason FROM ft.orchestration_executions;
+TRUNCATE undone;
 DELETE FROM ft.orchestration_executions;
 
 -- as the owner, and only in a session of the owner

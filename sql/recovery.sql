@@ -204,6 +204,9 @@ SELECT recovered, recovery_strategy, regexp_replace(recovery_error, '[0-9a-f]{8}
 SELECT recovery FROM ft.unrecovered_failures;
 SELECT * FROM ft.auto_recover_failures();
 SELECT recovery_attempts FROM ft.orchestration_failures WHERE failure_id = :'failure';
+UPDATE ft.orchestration_failures SET next_attempt_at = now() WHERE failure_id = :'failure';
+SELECT * FROM ft.auto_recover_failures();
+SELECT recovery_attempts, next_attempt_at > now() + '100 min' AS still_later FROM ft.orchestration_failures WHERE failure_id = :'failure';
 UPDATE ft.orchestration_failures SET next_attempt_at = now(), recovery_attempts = 4 WHERE failure_id = :'failure';
 SELECT * FROM ft.auto_recover_failures();
 SELECT recovery, recovery_attempts FROM ft.unrecovered_failures;
@@ -251,6 +254,23 @@ SELECT pg_temp.tasks(:'execution');
 SELECT ft.start_task(:'d') AS attempt;
 SELECT pg_temp.outcome(format('SELECT ft.complete_task(%L, NULL, 1)', :'d'));
 SELECT pg_temp.outcome(format('SELECT ft.complete_task(%L, NULL, 2)', :'d'));
+DELETE FROM ft.orchestration_executions;
+
+-- a delay ends with the start, the count of failures with success
+SELECT ft.create_execution() AS e \gset
+SELECT ft.add_task(:'e', 'a') AS a, ft.add_task(:'e', 'b') AS b \gset
+SELECT ft.start_task(:'a'), ft.fail_task(:'a', 'x', '40001') IS NOT NULL AS failed;
+SELECT * FROM ft.auto_recover_failures();
+SELECT failures, next_attempt_at IS NOT NULL AS delayed FROM ft.orchestration_tasks WHERE task_id = :'a';
+SELECT ft.start_task(:'a');
+SELECT failures, next_attempt_at IS NOT NULL AS delayed FROM ft.orchestration_tasks WHERE task_id = :'a';
+SELECT ft.complete_task(:'a');
+SELECT failures FROM ft.orchestration_tasks WHERE task_id = :'a';
+-- what is resumed has started when it started first
+SELECT started_at FROM ft.orchestration_executions \gset
+SELECT ft.recover_from_failure(:'e', 'PERMANENT') IS NOT NULL AS rolled_back;
+SELECT ft.start_task(:'b');
+SELECT status, started_at = :'started_at' AS as_at_first FROM ft.orchestration_executions;
 DELETE FROM ft.orchestration_executions;
 
 -- a task that loses its worker each time is tried that often and no more, while
@@ -321,6 +341,13 @@ SELECT pg_temp.outcome(format('SELECT * FROM ft.plan_recovery(%L, ''TRANSIENT'')
 SELECT pg_temp.outcome(format('SELECT ft.create_checkpoint(%L, NULL)', :'hers'));
 SELECT pg_temp.outcome(format('SELECT ft.add_task(%L, ''x'')', :'hers'));
 SELECT pg_temp.outcome(format('SELECT ft.record_failure(%L, ''x'')', :'hers'));
+-- what carries the role's former name is not his until ft.adopt() has said so
+RESET ROLE;
+ALTER ROLE regress_ft_alice RENAME TO regress_ft_carol;
+SET ROLE regress_ft_carol;
+SELECT * FROM ft.auto_recover_failures();
+RESET ROLE;
+ALTER ROLE regress_ft_carol RENAME TO regress_ft_alice;
 SET ROLE regress_ft_alice;
 SELECT * FROM ft.auto_recover_failures();
 RESET ROLE;
