@@ -209,6 +209,24 @@ UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL,
 SELECT ft.run_compensations();
 SELECT status, compensation_attempt, compensation_failures, compensation_error_sqlstate
   FROM ft.orchestration_tasks WHERE task_name = 't1';
+-- nor does it count where another session has taken over meanwhile
+UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL, compensation =
+       'INSERT INTO undone (what) VALUES (''late''); UPDATE ft.orchestration_tasks SET compensation_attempt = 99'
+ WHERE task_name = 't1';
+SET fault_tolerance.recovery_max_attempts = 10;
+SELECT ft.run_compensations();
+SELECT status, compensation_attempt, compensation_error_sqlstate,
+       regexp_replace(compensation_error_message, '[0-9a-f]{8}-[0-9a-f-]{27}', 'UUID') AS message
+  FROM ft.orchestration_tasks WHERE task_name = 't1';
+SELECT count(*) FROM undone WHERE what = 'late';
+-- a timeout is about the statement: all of it is undone, and the session goes on
+UPDATE ft.orchestration_tasks SET compensation_next_attempt_at = NULL, compensation = 'SELECT pg_sleep(100)'
+ WHERE task_name = 't1';
+SET statement_timeout = '100ms';
+SELECT ft.run_compensations();
+RESET statement_timeout;
+SELECT status, compensation_attempt, compensation_failures, compensation_pid
+  FROM ft.orchestration_tasks WHERE task_name = 't1';
 SELECT * FROM ft.validate_execution(:'e');
 
 DELETE FROM ft.orchestration_executions;

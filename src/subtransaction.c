@@ -4,7 +4,10 @@
  *	  Try something, and go on in the same transaction if it fails.
  *
  * A user's cancel, and a timeout, end the whole statement: they are about it
- * and not about the part that happened to be running.
+ * and not about the part that happened to be running.  The subtransaction is
+ * rolled back before the error goes on: one that is still open when it arrives
+ * at the top would leave the session in an aborted transaction that nobody
+ * began.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,13 +37,13 @@ ft_try(void (*body) (void *argument), void *argument)
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
 	return error;
 }
