@@ -229,6 +229,16 @@ UPDATE ft.orchestration_failures SET failure_timestamp = now() - interval '59 mi
 SELECT * FROM ft.auto_recover_failures();
 DELETE FROM ft.orchestration_executions;
 
+-- the oldest failure comes first, whatever the age of its execution
+SELECT ft.create_execution() AS e1, ft.create_execution() AS e2, ft.create_execution() AS e3 \gset
+SELECT count(ft.record_failure(e, m, '40001'))
+  FROM (VALUES (1, :'e3'::uuid, 'first'), (2, :'e1', 'second'), (3, :'e2', 'third')) AS v (n, e, m);
+UPDATE ft.orchestration_failures SET failure_timestamp = now() - (CASE failure_message
+       WHEN 'first' THEN '3 min' WHEN 'second' THEN '2 min' ELSE '1 min' END)::interval;
+SELECT * FROM ft.auto_recover_failures();
+SELECT failure_message FROM ft.orchestration_failures ORDER BY recovered_at;
+DELETE FROM ft.orchestration_executions;
+
 -- more than one pass takes: those that the pass left are not taken for young
 ANALYZE ft.orchestration_failures;
 BEGIN;
