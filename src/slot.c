@@ -196,15 +196,17 @@ ft_wake_database(Oid dboid)
 
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	slot = ft_slot_find(dboid);
-	known = (slot != NULL && slot->extension == FT_EXTENSION_PRESENT);
+	known = (slot != NULL && slot->extension == FT_EXTENSION_PRESENT && slot->verified);
 	if (!known)
 	{
 		LWLockRelease(ft_shared->lock);
 		LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 		slot = ft_slot_find_or_create(dboid);
-		if (slot == NULL)
+
+		/* It may be a template, in which no worker is to be. */
+		if (slot == NULL || !slot->verified)
 			ft_shared->launcher.rescan = true;
-		else
+		if (slot != NULL)
 		{
 			slot->extension = FT_EXTENSION_PRESENT;
 			slot->only_quiesced = false;

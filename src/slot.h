@@ -79,8 +79,9 @@ typedef struct FtDatabaseSlot
 								 * be set under a shared lock */
 	int			quiesced;		/* commands that want no worker here now */
 	bool		only_quiesced;	/* made by such a command, for nothing else */
-	bool		unwanted;		/* the database is to have no worker; the
-								 * launcher is to free the slot */
+	bool		verified;		/* the launcher has seen that the database may
+								 * have workers */
+	bool		unwanted;		/* it may not: the slot is to be freed */
 	bool		leave;			/* the scheduler is to leave and come back */
 	bool		waits_for_executor; /* due work found no executor */
 	bool		prepared_unknown;	/* see two_phase.c */

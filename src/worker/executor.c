@@ -53,13 +53,14 @@ static bool leaving = false;
 
 /*
  * Free the slot and have the scheduler look: for the next owner, for what has
- * become due since, and for what this process may have left behind.
+ * become due since, and for what this process may have left behind.  For that
+ * it must find this process gone, see ft_worker_at_exit().
  */
 static void
 executor_exit(int code, Datum arg)
 {
 	FtExecutorSlot *executor = (FtExecutorSlot *) DatumGetPointer(arg);
-	FtDatabaseSlot *slot;
+	FtDatabaseSlot *slot = NULL;
 	Oid			dboid = InvalidOid;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
@@ -91,7 +92,9 @@ executor_exit(int code, Datum arg)
 
 	if (OidIsValid(dboid))
 	{
-		ft_wake_database(dboid);
+		/* A database that is no longer known needs no scheduler. */
+		if (slot != NULL)
+			ft_wake_database(dboid);
 		ft_wake_schedulers_waiting_for_executor();
 	}
 }
@@ -229,7 +232,7 @@ ft_executor_main(Datum main_arg)
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
 	executor = &ft_shared->executors[order.slot];
 
-	before_shmem_exit(executor_exit, PointerGetDatum(executor));
+	ft_worker_at_exit(executor_exit, PointerGetDatum(executor));
 	if (!attach(&order, executor))
 		proc_exit(0);
 
@@ -245,9 +248,7 @@ ft_executor_main(Datum main_arg)
 
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		ft_worker_reload_if_asked(NULL);
+		ft_worker_next_round(NULL);
 
 		if (told_to_leave(executor, started_at))
 			break;

@@ -160,18 +160,20 @@ match_slots(List *databases)
 	foreach(cell, databases)
 	{
 		Oid			dboid = lfirst_oid(cell);
+		bool		lacks_it = hash_search(absent, &dboid, HASH_FIND, NULL) != NULL;
 		FtDatabaseSlot *slot;
 
-		if (hash_search(absent, &dboid, HASH_FIND, NULL) != NULL)
-			continue;
-		slot = ft_slot_find_or_create(dboid);
-		if (slot == NULL)
-			without_slot++;
-		else
+		/* One known to lack the extension has a slot if it no longer does. */
+		slot = lacks_it ? ft_slot_find(dboid) : ft_slot_find_or_create(dboid);
+		if (slot != NULL)
 		{
-			slot->only_quiesced = false;
+			if (!lacks_it)
+				slot->only_quiesced = false;
+			slot->verified = true;
 			slot->unwanted = false;
 		}
+		else if (!lacks_it)
+			without_slot++;
 	}
 	LWLockRelease(ft_shared->lock);
 	return without_slot;
@@ -299,7 +301,7 @@ start_time(FtDatabaseSlot *slot)
 
 	if (!OidIsValid(slot->dboid) || slot->quiesced > 0 ||
 		slot->scheduler.state != FT_WORKER_NONE ||
-		slot->unwanted || slot->extension == FT_EXTENSION_ABSENT)
+		!slot->verified || slot->unwanted || slot->extension == FT_EXTENSION_ABSENT)
 		return DT_NOEND;
 	if (pg_atomic_read_u32(&slot->pending) != 0 ||
 		slot->extension == FT_EXTENSION_UNKNOWN)
@@ -468,7 +470,7 @@ ft_launcher_main(Datum main_arg)
 	HASHCTL		info;
 
 	ft_worker_signals();
-	before_shmem_exit(launcher_exit, (Datum) 0);
+	ft_worker_at_exit(launcher_exit, (Datum) 0);
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	ft_worker_assign(&ft_shared->launcher.process);
 	ft_worker_attach(&ft_shared->launcher.process, FT_WORKER_CONNECTING);
@@ -498,9 +500,7 @@ ft_launcher_main(Datum main_arg)
 		bool		reloaded = false;
 		bool		auto_recovery = ft_auto_recovery;
 
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		ft_worker_reload_if_asked(&reloaded);
+		ft_worker_next_round(&reloaded);
 		if (reloaded)
 			wake_after_reload(auto_recovery);
 

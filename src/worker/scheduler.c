@@ -9,7 +9,7 @@
  * look also tells the launcher whether the database has the extension.
  *
  * An error ends the tick and its transaction; it is logged, kept in the slot,
- * and the tick is tried again after a delay that grows.
+ * and the tick is tried again after a delay that grows, whatever comes.
  *
  * Each start makes a recovery pass, which is recorded with its duration;
  * later passes are recorded if they found something.
@@ -57,11 +57,15 @@ typedef struct Scheduler
 	int			stuck;
 } Scheduler;
 
-/* Is the slot still this process's?  The caller holds the lock. */
+/*
+ * Is the slot still this process's, if it ever was?  The caller holds the
+ * lock.
+ */
 static bool
 slot_is_mine(FtDatabaseSlot *slot)
 {
-	return slot->scheduler.worker_id == ft_my_worker_id;
+	return ft_my_worker_id != 0 &&
+		slot->scheduler.worker_id == ft_my_worker_id;
 }
 
 /*
@@ -341,6 +345,18 @@ try_retention(Scheduler *self)
 	return more;
 }
 
+/* Does another database want the place of this process? */
+static bool
+place_is_wanted(void)
+{
+	bool		wanted;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	wanted = ft_shared->launcher.schedulers_wanted > 0;
+	LWLockRelease(ft_shared->lock);
+	return wanted;
+}
+
 static FtDecision
 decide(Scheduler *self, TimestampTz now)
 {
@@ -358,8 +374,8 @@ decide(Scheduler *self, TimestampTz now)
 
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	situation.executors = ft_slot_executors(self->slot->dboid);
-	situation.place_wanted = ft_shared->launcher.schedulers_wanted > 0;
 	LWLockRelease(ft_shared->lock);
+	situation.place_wanted = place_is_wanted();
 
 	return ft_decide(&situation);
 }
@@ -402,12 +418,7 @@ scheduler_round(Scheduler *self)
 	bool		told_to_leave;
 	bool		pending;
 
-	ResetLatch(MyLatch);
-
-	/* There is nothing to cancel between two ticks. */
-	QueryCancelPending = false;
-	CHECK_FOR_INTERRUPTS();
-	ft_worker_reload_if_asked(&reloaded);
+	ft_worker_next_round(&reloaded);
 
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	mine = slot_is_mine(slot);
@@ -421,12 +432,16 @@ scheduler_round(Scheduler *self)
 
 	now = GetCurrentTimestamp();
 	ft_pool_tidy(now);
-	pending = pg_atomic_exchange_u32(&slot->pending, 0) != 0;
-	if (self->first || pending || reloaded || now >= self->tick_at)
+	pending = pg_atomic_read_u32(&slot->pending) != 0;
+
+	/* After an error wake-ups wait as well, or each would fill the log. */
+	if (now >= self->tick_at || reloaded ||
+		(!self->failed && (self->first || pending)))
 	{
 		const char *reason = self->first ? "start" : pending ? "wake" :
 			self->tick.next_due <= now ? "due" : "poll";
 
+		pg_atomic_write_u32(&slot->pending, 0);
 		if (pending)
 			self->stuck = 0;
 		try_tick(self, reason);
@@ -441,6 +456,8 @@ scheduler_round(Scheduler *self)
 
 	if (self->failed)
 	{
+		if (place_is_wanted())
+			leave(self, self->tick_at, false);
 		publish_state(self, FT_WORKER_SLEEPING);
 		ft_worker_sleep(self->tick_at, "FaultToleranceScheduler");
 		return;
@@ -480,7 +497,7 @@ ft_scheduler_main(Datum main_arg)
 	memset(&self, 0, sizeof(self));
 	self.slot = &ft_shared->databases[order.slot];
 
-	before_shmem_exit(scheduler_exit, PointerGetDatum(self.slot));
+	ft_worker_at_exit(scheduler_exit, PointerGetDatum(self.slot));
 	if (!attach(&order, self.slot))
 		proc_exit(0);
 

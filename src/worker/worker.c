@@ -21,6 +21,7 @@
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "storage/pmsignal.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -113,6 +114,18 @@ ft_worker_attach(FtProcess *process, FtWorkerState state)
 	ft_my_worker_id = process->worker_id;
 }
 
+/*
+ * Have something done when this process ends, however it does.  Called before
+ * the process connects to a database, so that by then it is in no list of
+ * processes any more: who is woken by it finds it gone.
+ */
+void
+ft_worker_at_exit(void (*callback) (int code, Datum arg), Datum arg)
+{
+	Assert(!OidIsValid(MyDatabaseId));
+	on_shmem_exit(callback, arg);
+}
+
 void
 ft_worker_signals(void)
 {
@@ -154,10 +167,23 @@ ft_worker_pin_settings(void)
 	ft_worker_pin("default_transaction_deferrable", "false");
 }
 
-/* Read the configuration file if it was asked for. */
+/*
+ * Between two rounds of a worker's loop: see to signals.  The latch is reset
+ * first, so that what comes after is not slept through.
+ */
 void
-ft_worker_reload_if_asked(bool *reloaded)
+ft_worker_next_round(bool *reloaded)
 {
+	ResetLatch(MyLatch);
+
+	/* A worker that is busy might else outlive the server that started it. */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
+
+	/* There is nothing to cancel between two rounds. */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+
 	if (!ConfigReloadPending)
 		return;
 

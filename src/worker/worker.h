@@ -29,10 +29,11 @@ extern bool ft_worker_register(const char *kind, const char *function,
 							   const FtWorkerOrder *order,
 							   BackgroundWorkerHandle **handle);
 extern void ft_worker_attach(FtProcess *process, FtWorkerState state);
+extern void ft_worker_at_exit(void (*callback) (int code, Datum arg), Datum arg);
 extern void ft_worker_signals(void);
 extern void ft_worker_pin(const char *name, const char *value);
 extern void ft_worker_pin_settings(void);
-extern void ft_worker_reload_if_asked(bool *reloaded);
+extern void ft_worker_next_round(bool *reloaded);
 extern ErrorData *ft_worker_recover_from_error(MemoryContext context);
 extern void ft_worker_begin(const char *activity);
 extern void ft_worker_commit(void);

@@ -175,6 +175,25 @@ $node->safe_psql('postgres', 'ALTER DATABASE copy ALLOW_CONNECTIONS true');
 ok(wait_for_scheduler($node, 'copy', 'sleeping|resting', 'postgres'),
     'and has one again when it does');
 
+# The extension in template1, so that new databases have it: there is no
+# worker, or CREATE DATABASE would fail.
+$node->safe_psql('template1', 'CREATE EXTENSION fault_tolerance');
+my $template_execution = new_execution($node, 'template1');
+$node->safe_psql('template1',
+    "SELECT ft.record_failure('$template_execution', 'a test')");
+$node->safe_psql('postgres', 'CREATE DATABASE offspring');
+ok(wait_for_scheduler($node, 'offspring', 'sleeping|resting|paused', 'postgres'),
+    'a new database that has the extension from template1 has a scheduler');
+is( $node->safe_psql(
+        'postgres', q{
+SELECT (SELECT count(*) FROM ft.worker_status() WHERE datname = 'template1'),
+       (SELECT count(*) FROM pg_stat_activity WHERE datname = 'template1')}
+    ),
+    '0|0',
+    'and template1 has none');
+$node->safe_psql('template1', 'DROP EXTENSION fault_tolerance');
+$node->safe_psql('postgres', 'DROP DATABASE offspring');
+
 #
 # More databases than slots.
 #
