@@ -133,3 +133,20 @@ DELETE FROM ft.orchestration_executions;
 REVOKE ALL ON SCHEMA ft FROM regress_ft_gone, regress_ft_renamed, regress_ft_alice, regress_ft_bob;
 DROP OWNED BY regress_ft_alice, regress_ft_bob;
 DROP ROLE regress_ft_alice, regress_ft_bob, regress_ft_watch, regress_ft_gone, regress_ft_renamed;
+
+-- whatever the caller's search_path finds first, the engine does not
+\c -
+CREATE FUNCTION public.pg_get_userbyid(oid) RETURNS name LANGUAGE sql AS $$ SELECT 'somebody else'::name $$;
+CREATE FUNCTION public.differs(uuid, uuid) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$;
+CREATE OPERATOR public.= (FUNCTION = public.differs, LEFTARG = uuid, RIGHTARG = uuid);
+SET search_path = public, pg_catalog;
+SELECT pg_get_userbyid(0), ft.uuid_v7() = ft.uuid_v7() AS equal;
+SELECT ft.create_execution() AS e \gset
+SELECT ft.create_execution() IS NOT NULL AS another;
+SELECT owner OPERATOR(pg_catalog.=) current_user AS mine, count(*) FROM ft.orchestration_executions GROUP BY 1;
+SELECT ft.set_execution_state(:'e', '{"changed": true}');
+SELECT state FROM ft.orchestration_executions ORDER BY execution_id;
+DELETE FROM ft.orchestration_executions;
+RESET search_path;
+DROP OPERATOR public.= (uuid, uuid);
+DROP FUNCTION public.differs(uuid, uuid), public.pg_get_userbyid(oid);
