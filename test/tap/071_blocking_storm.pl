@@ -19,6 +19,7 @@ $node->append_conf(
 shared_preload_libraries = 'fault_tolerance'
 fault_tolerance.workers = off
 max_connections = 1100
+max_prepared_transactions = 5
 shared_buffers = '64MB'
 deadlock_timeout = '1s'
 autovacuum = off
@@ -30,7 +31,11 @@ $node->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fault_tolerance;
 CREATE TABLE account (id int PRIMARY KEY, balance int);
-INSERT INTO account VALUES (1, 100);
+INSERT INTO account VALUES (1, 100), (2, 100);
+CREATE TABLE other (id int);
+BEGIN;
+UPDATE account SET balance = 1 WHERE id = 2;
+PREPARE TRANSACTION 'payment';
 });
 
 my $script = $node->basedir . '/update.sql';
@@ -41,12 +46,39 @@ $holder->query_safe("SET application_name = 'holder'");
 $holder->query_safe('BEGIN');
 $holder->query_safe('UPDATE account SET balance = balance + 1 WHERE id = 1');
 
+# Beside the queue, one wait for each kind of holder: a prepared transaction, a
+# virtual transaction, and an advisory lock, which does not say who holds it.
+my $keeper = $node->background_psql('postgres');
+$keeper->query_safe("SET application_name = 'keeper'");
+$keeper->query_safe('SELECT pg_advisory_lock(9)');
+$keeper->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+$keeper->query_safe('SELECT count(*) FROM other');
+my @scenes;
+foreach my $scene (
+	[ 'scene snapshot', 'CREATE INDEX CONCURRENTLY ON other (id)' ],
+	[ 'scene prepared', 'UPDATE account SET balance = 2 WHERE id = 2' ],
+	[ 'scene advisory 1', 'SELECT pg_advisory_lock(9)' ],
+	[ 'scene advisory 2', 'SELECT pg_advisory_lock(9)' ])
+{
+	my ($name, $sql) = @$scene;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	$session->query_safe("SET application_name = '$name'");
+	$session->query_until(qr/started/, "\\echo started\n$sql;\n");
+	$node->poll_query_until(
+		'postgres', qq{
+SELECT count(*) = 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+ WHERE application_name = '$name' AND NOT granted AND waitstart IS NOT NULL})
+	  or die "$name does not wait";
+	push @scenes, $session;
+}
+
 # One session asks all the time: a new one could not even connect, since that
 # takes locks on shared catalogs.
 my $asker = $node->background_psql('postgres');
 $asker->query_safe(q{
 SET client_min_messages = warning;
-CREATE TEMP TABLE answers (rows int, roots int, hard int, named int, source text, took float8, storm bool);
+CREATE TEMP TABLE answers (rows int, roots int, hard int, named int, scenes text,
+                           source text, took float8, storm bool);
 CREATE FUNCTION pg_temp.ask(timeout text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     started timestamptz;
@@ -56,10 +88,18 @@ BEGIN
     PERFORM set_config('fault_tolerance.lock_partition_timeout', timeout, true);
     started := clock_timestamp();
     INSERT INTO answers
-    SELECT count(*), count(*) FILTER (WHERE level = 0 AND waiting_pid IS NULL),
-           count(*) FILTER (WHERE block_kind = 'hard'), count(usename), min(source),
-           extract(epoch FROM clock_timestamp() - started), storm
-      FROM ft.blocking_chains();
+    WITH c AS MATERIALIZED (SELECT * FROM ft.blocking_chains())
+    SELECT count(*) FILTER (WHERE application_name IN ('pgbench', 'holder')),
+           count(*) FILTER (WHERE application_name = 'holder' AND level = 0 AND waiting_pid IS NULL),
+           count(*) FILTER (WHERE application_name = 'pgbench' AND block_kind = 'hard'),
+           count(*) FILTER (WHERE application_name IN ('pgbench', 'holder') AND usename IS NOT NULL),
+           (SELECT string_agg(format('%s: %s', w.application_name,
+                                     COALESCE(b.application_name, w.prepared_gid, 'not known') || COALESCE(' ' || w.block_kind, '')),
+                              ', ' ORDER BY w.application_name)
+              FROM c w LEFT JOIN c b ON b.pid = w.blocker_pid AND b.pid <> 0
+             WHERE w.application_name LIKE 'scene %'),
+           min(source), extract(epoch FROM clock_timestamp() - started), storm
+      FROM c;
 END $$});
 $asker->query_safe(q{SELECT pg_temp.ask('200ms')});
 $asker->query_safe('TRUNCATE answers');
@@ -74,7 +114,8 @@ my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
 my $queued = 0;
 while (time() < $limit && $queued < $sessions + 1)
 {
-	$queued = $asker->query_safe('SELECT count(*) FROM ft.blocking_chains()');
+	$queued = $asker->query_safe(
+		q{SELECT count(*) FROM ft.blocking_chains() WHERE application_name IN ('pgbench', 'holder')});
 }
 is($queued, $sessions + 1, 'all are in the queue') or diag($err);
 $asker->query_safe('TRUNCATE answers');
@@ -108,6 +149,14 @@ SELECT bool_and(rows = 1001), bool_and(roots = 1), bool_and(hard >= 1)
   FROM answers WHERE storm AND source = 'wait events'}),
 	't|t|t',
 	'one from wait events names who waits, and the holder of the transaction');
+is( $asker->query_safe(q{
+SELECT DISTINCT scenes FROM answers WHERE storm AND source = 'lock manager'}),
+	'scene advisory 1: keeper hard, scene advisory 2: keeper hard, scene prepared: payment hard, scene snapshot: keeper hard',
+	'all kinds of holders are named from the lock table');
+is( $asker->query_safe(q{
+SELECT DISTINCT scenes FROM answers WHERE storm AND source = 'wait events'}),
+	'scene advisory 1: not known, scene advisory 2: scene advisory 1 soft, scene prepared: payment hard, scene snapshot: keeper hard',
+	'from wait events those of which the lock itself tells');
 is($asker->query_safe('SELECT bool_and(named = rows) FROM answers WHERE storm'),
 	't', 'names known before are named, without a look into shared catalogs');
 
@@ -125,8 +174,7 @@ like(
 	'a notice says what the answer lacks');
 
 $pgbench->kill_kill;
-$asker->{run}->kill_kill;
-$holder->{run}->kill_kill;
+$_->{run}->kill_kill foreach $asker, $holder, $keeper, @scenes;
 $node->stop('immediate');
 
 done_testing();
