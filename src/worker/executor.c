@@ -129,7 +129,8 @@ told_to_leave(FtExecutorSlot *executor, TimestampTz started_at)
 
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	slot = ft_slot_find(executor->dboid);
-	result = slot == NULL || slot->unwanted || slot->quiesced > 0;
+	result = slot == NULL || slot->unwanted || slot->quiesced > 0 ||
+		slot->paused_reason[0] != '\0';
 	if (!result && TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(),
 											  PLACE_KEPT_MS))
 	{

@@ -306,6 +306,29 @@ SELECT bool_or(a.recovered_at > b.recovered_at)
     't',
     'an owner with much to do lets another in');
 
+#
+# Switched off, an executor finishes what it is at, and no more.
+#
+@executions = together(
+    sub {
+        return map { compensate('alice', 'SELECT pg_sleep(0.3)') } 1 .. 10;
+    });
+my $recovered = q{SELECT count(*) FROM ft.orchestration_failures WHERE recovered AND execution_id IN ('}
+  . join("','", @executions) . q{')};
+$node->poll_query_until('postgres', "SELECT ($recovered) > 0");
+$node->safe_psql('postgres',
+    'ALTER DATABASE postgres SET fault_tolerance.auto_recovery = off');
+wait_for_scheduler($node, 'postgres', 'paused');
+ok( $node->poll_query_until(
+        'postgres',
+        "SELECT NOT EXISTS (SELECT FROM ft.worker_status() WHERE worker = 'executor')"),
+    'the executor leaves when recovery is switched off');
+cmp_ok($node->safe_psql('postgres', $recovered), '<', 10, 'before all is done');
+$node->safe_psql('postgres',
+    'ALTER DATABASE postgres RESET fault_tolerance.auto_recovery');
+ok($node->poll_query_until('postgres', "SELECT ($recovered) = 10"),
+    'which another does when it is on again');
+
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|was terminated by signal/,
     'nothing crashed');
 
