@@ -56,6 +56,14 @@ sub becomes
 	  or diag($node->safe_psql('postgres', 'SELECT * FROM ft.replication_lag()'));
 }
 
+# The server writes a little WAL of its own now and then, so that what is
+# shown may be in between for a moment.
+sub settles
+{
+	my ($node, $query, $expected, $name) = @_;
+	ok($node->poll_query_until('postgres', $query, $expected), $name);
+}
+
 sub commit { $primary->safe_psql('postgres', 'INSERT INTO ledger VALUES (1)') }
 
 sub until_caught_up
@@ -78,16 +86,16 @@ my $settled = q{SELECT bool_and(lag_bytes = 0 AND state = 'streaming') AND count
 becomes($primary, sprintf($settled, 1), 'an idle primary sees no lag in bytes');
 becomes($first, sprintf($settled, 2), 'nor does a standby, of itself and of its own');
 becomes($second, sprintf($settled, 1), 'nor the last one');
-is(ask($primary, lag_row('physical', "name, state, sync_state, slot_name, sent_lag, write_lag, flush_lag, replay_lag, lag, note IS NULL")),
+settles($primary, lag_row('physical', "name, state, sync_state, slot_name, sent_lag, write_lag, flush_lag, replay_lag, lag, note IS NULL"),
 	'first|streaming|async|first_slot|00:00:00|00:00:00|00:00:00|00:00:00|00:00:00|t',
 	'all lag times of an idle primary are zero');
-is(ask($first, lag_row('node', 'name, state, replay_lag, replay_lag_bytes, flush_lag_bytes, now() - pg_last_xact_replay_timestamp() > replay_lag')),
+settles($first, lag_row('node', 'name, state, replay_lag, replay_lag_bytes, flush_lag_bytes, now() - pg_last_xact_replay_timestamp() > replay_lag'),
 	'first|streaming|00:00:00|0|0|t',
 	'on a standby as well, where the usual query shows a lag that grows');
-is(ask($first, "SELECT kind, name, state, lag, slot_name FROM ft.replication_lag()"),
+settles($first, "SELECT kind, name, state, lag, slot_name FROM ft.replication_lag()",
 	"node|first|streaming|00:00:00|first_slot\nphysical|second|streaming|00:00:00|second_slot",
 	'a cascading standby shows itself and what it feeds');
-is(ask($first, "SELECT node_type, status, node_name, state, replication_lag, last_receive_lsn = last_replay_lsn, as_expected FROM ft.fault_tolerance_monitoring"),
+settles($first, "SELECT node_type, status, node_name, state, replication_lag, last_receive_lsn = last_replay_lsn, as_expected FROM ft.fault_tolerance_monitoring",
 	"any|STANDBY|first|streaming|00:00:00|t|t\nstandby|STANDBY|second|streaming|00:00:00|t|t",
 	'monitoring on a standby');
 is(ask($primary, "SELECT node_type, status, node_name, state, replication_lag FROM ft.fault_tolerance_monitoring"),

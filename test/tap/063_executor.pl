@@ -272,10 +272,11 @@ wait_for_recovery($execution, 'an owner with a connection limit');
 #
 # Several owners share the executors.
 #
+my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 my @executions = together(
     sub {
         return map { compensate($_, 'SELECT pg_sleep(0.1)') }
-          ('alice', 'bob', 'carol', 'alice', 'bob', 'carol', 'postgres');
+          ('alice', 'bob', 'carol', 'alice', 'bob', 'carol', $superuser);
     });
 my $most = 0;
 foreach my $execution (@executions)
