@@ -510,8 +510,9 @@ ft_launcher_main(Datum main_arg)
 		ft_shared->launcher.last_tick = now;
 		LWLockRelease(ft_shared->lock);
 
-		tidy_slots(now);
+		/* what the scan finds to be unwanted is tidied away at once */
 		rescan_if_due(now, context);
+		tidy_slots(now);
 		next = start_schedulers(now);
 		next = Min(next, TimestampTzPlusMilliseconds(last_rescan, RESCAN_INTERVAL_MS));
 
