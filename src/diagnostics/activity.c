@@ -40,6 +40,7 @@ struct FtActivityReader
 {
 	PgBackendStatus *entries;	/* the server's array */
 	char	   *activity;		/* room for one query */
+	int			activity_length;
 
 	bool		read_all;		/* the caller may see everything */
 	Oid			checked_role;	/* the role that may_see is about */
@@ -76,6 +77,17 @@ ft_activity_reader(void)
 	return reader;
 }
 
+/* As strlcpy(), but not byte by byte: queries are long. */
+static int
+copy_string(char *to, const char *from, int size)
+{
+	int			length = strnlen(from, size - 1);
+
+	memcpy(to, from, length);
+	to[length] = '\0';
+	return length;
+}
+
 /* Copy an entry if it is that of a process; as pgstat_read_current_status(). */
 static bool
 copy_entry(FtActivityReader *reader, int slot, int pid, EntryCopy *copy)
@@ -92,10 +104,10 @@ copy_entry(FtActivityReader *reader, int slot, int pid, EntryCopy *copy)
 		if (copy->status.st_procpid == pid)
 		{
 			memcpy(&copy->status, unvolatize(PgBackendStatus *, entry), sizeof(PgBackendStatus));
-			strlcpy(copy->application, (char *) entry->st_appname, NAMEDATALEN);
-			strlcpy(copy->hostname, (char *) entry->st_clienthostname, NAMEDATALEN);
-			strlcpy(reader->activity, (char *) entry->st_activity_raw,
-					pgstat_track_activity_query_size);
+			copy_string(copy->application, entry->st_appname, NAMEDATALEN);
+			copy_string(copy->hostname, entry->st_clienthostname, NAMEDATALEN);
+			reader->activity_length = copy_string(reader->activity, entry->st_activity_raw,
+												  pgstat_track_activity_query_size);
 		}
 		pgstat_end_read_activity(entry, after);
 
@@ -200,7 +212,7 @@ set_state(FtActivityReader *reader, FtActivity *activity)
 static void
 set_query(FtActivityReader *reader, FtActivity *activity)
 {
-	int			length = strlen(reader->activity);
+	int			length = reader->activity_length;
 
 	/* a query that was not cut to fit needs no look at its characters */
 	if (length >= pgstat_track_activity_query_size - 1 - MAX_MULTIBYTE_CHAR_LEN)

@@ -417,10 +417,9 @@ put_wait(Chains *chains, const FtBlockingNode *node, Datum *values, bool *nulls)
 	LockTexts  *texts = &chains->locks[waiter->lock];
 
 	if (texts->type == (Datum) 0)
-	{
 		texts->type = CStringGetTextDatum(ft_lock_type(&lock->tag));
+	if (!waiter->has_row && texts->object == (Datum) 0)
 		texts->object = CStringGetTextDatum(ft_lock_object(&lock->tag, NULL));
-	}
 	set(values, nulls, CHAIN_LOCKTYPE, texts->type);
 	set(values, nulls, CHAIN_LOCK_OBJECT,
 		waiter->has_row ? CStringGetTextDatum(ft_lock_object(&lock->tag, &waiter->row)) :

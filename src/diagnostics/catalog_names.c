@@ -71,6 +71,10 @@ static HTAB *role_names = NULL;
 static HTAB *database_names = NULL;
 static bool names_changed = false;
 
+/* The last name of a relation, within one call: many rows are of one table. */
+static Oid	last_relation = InvalidOid;
+static char *last_relation_name;
+
 static void
 note_change(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -99,6 +103,8 @@ ft_names_begin(void)
 		CacheRegisterSyscacheCallback(DATABASEOID, note_change, (Datum) 0);
 		registered = true;
 	}
+
+	last_relation = InvalidOid;
 
 	/* after an error locks went with the transaction */
 	for (int i = 0; i < lengthof(catalogs); i++)
@@ -242,6 +248,8 @@ ft_relation_name(Oid relation)
 	char	   *schema;
 	char	   *name = NULL;
 
+	if (relation == last_relation)
+		return last_relation_name;
 	if (!catalog_readable(&relations))
 		return NULL;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
@@ -252,5 +260,7 @@ ft_relation_name(Oid relation)
 		name = psprintf("%s.%s", schema,
 						quote_identifier(NameStr(((Form_pg_class) GETSTRUCT(tuple))->relname)));
 	ReleaseSysCache(tuple);
+	last_relation = relation;
+	last_relation_name = name;
 	return name;
 }
