@@ -44,6 +44,18 @@ SELECT * FROM ft.auto_recover_failures();
 SELECT ft.adopt();
 DELETE FROM ft.orchestration_executions;
 
+-- a database made from a template with the extension in it, and nothing
+-- unfinished, is at home with its first execution
+BEGIN;
+UPDATE ft.installations SET database_oid = 1;
+SELECT ft.create_execution() IS NOT NULL AS made;
+SELECT ft.paused_reason() IS NULL AS not_paused, count(*) FROM ft.installations;
+-- with something unfinished from there it is not
+DELETE FROM ft.installations WHERE database_oid <> 1;
+SELECT ft.create_execution() IS NOT NULL AS made;
+SELECT ft.paused_reason();
+ROLLBACK;
+
 -- a role that was renamed here keeps what is its own
 CREATE ROLE regress_ft_alice LOGIN;
 GRANT USAGE ON SCHEMA ft TO regress_ft_alice;

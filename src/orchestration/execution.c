@@ -23,6 +23,7 @@
 #include "errors.h"
 #include "orchestration/checkpoint.h"
 #include "orchestration/execution.h"
+#include "orchestration/installation.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_create_execution);
@@ -202,6 +203,7 @@ ft_create_execution(PG_FUNCTION_ARGS)
 	ft_uuid_generate(execution_id);
 
 	ft_engine_enter(&engine);
+	ft_installation_settle_in();
 	ft_run(&insert_execution,
 		   FT_ARGS(FT_UUID(execution_id),
 				   PG_ARGISNULL(0) ? FT_NULL : FT_UUID(PG_GETARG_UUID_P(0)),

@@ -43,6 +43,14 @@ FT_STATEMENT(foreign_executions,
 			 "                WHERE (system_identifier, database_oid) <> ($1, $2))"
 			 " HAVING count(*) > 0",
 			 INT8OID, OIDOID);
+FT_STATEMENT(settle_in,
+			 "INSERT INTO ft.installations (system_identifier, database_oid, adopted_at)"
+			 " SELECT $1, $2, $3"
+			 "  WHERE NOT EXISTS (SELECT FROM ft.installations"
+			 "                     WHERE system_identifier = $1 AND database_oid = $2)"
+			 "    AND NOT EXISTS (SELECT FROM ft.orchestration_executions"
+			 "                     WHERE finished_at IS NULL)",
+			 INT8OID, OIDOID, TIMESTAMPTZOID);
 FT_STATEMENT(delete_installations, "DELETE FROM ft.installations WHERE $1", BOOLOID);
 FT_STATEMENT(insert_installation,
 			 "INSERT INTO ft.installations (system_identifier, database_oid, adopted_at)"
@@ -93,6 +101,20 @@ ft_installation_paused_reason(void)
 		return NULL;
 	return psprintf("unfinished executions made in another cluster or database: " INT64_FORMAT "; a superuser calls ft.adopt() when they are to go on here",
 					n);
+}
+
+/*
+ * A database that has come from elsewhere without anything unfinished, as one
+ * made from a template with the extension in it, is at home here: nothing of
+ * it can be worked in two places.
+ */
+void
+ft_installation_settle_in(void)
+{
+	ft_run(&settle_in,
+		   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),
+				   FT_VALUE(ObjectIdGetDatum(MyDatabaseId)),
+				   FT_TIME(GetCurrentTimestamp())));
 }
 
 void

@@ -14,6 +14,9 @@
  */
 extern char *ft_installation_paused_reason(void);
 
+/* Inside the engine, before an execution is made: note where, if need be. */
+extern void ft_installation_settle_in(void);
+
 /* Inside the engine: an error where there is such a reason. */
 extern void ft_installation_require_own(void);
 
