@@ -19,6 +19,8 @@ FT_HEADERS   = $(wildcard $(TOP)src/*.h $(TOP)src/*/*.h)
 # Each part may use only objects of the parts before it.
 INSTALL_PARTS = \
 	prologue \
+	traceparent \
+	threshold \
 	orchestration/status \
 	orchestration/execution \
 	orchestration/task \
@@ -45,6 +47,8 @@ PG_CPPFLAGS  = -I$(TOP)src
 
 REGRESS = \
 	install \
+	traceparent \
+	threshold \
 	status \
 	execution \
 	task \
@@ -73,6 +77,7 @@ ISOLATION = \
 	dead_tuples_locks \
 	blocking \
 	overview_locks \
+	threshold_locks \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation

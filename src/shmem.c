@@ -1,12 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * shmem.c
- *	  The extension's shared memory: one struct, one lock tranche.
+ *	  The extension's shared memory: parts of one subject each, and one
+ *	  tranche of locks for all of them.
  *
- * Locking: ft_shared->lock protects everything that is not marked constant.
- * It is held for a few assignments at a time: never while waiting, never
- * while reading a table, and no other lock is taken under it.  slot.c says
- * what of its part may be touched without it, and why.
+ * The first part is FtShared, which is common to workers and orchestration.
+ *
+ * Locking: ft_shared->lock protects everything in FtShared that is not marked
+ * constant.  It is held for a few assignments at a time: never while waiting,
+ * never while reading a table, and no other lock is taken under it.  slot.c
+ * says what of its part may be touched without it, and why.  How the other
+ * parts are protected is said where they are; no lock of one part is taken
+ * while that of another is held.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,13 +27,18 @@
 #include "fault_tolerance.h"
 #include "shmem.h"
 
+#define MAX_PARTS 16
+
 FtShared   *ft_shared = NULL;
+
+static const FtShmemPart *parts[MAX_PARTS];
+static int	part_count = 0;
 
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 
 static Size
-shared_size(void)
+common_size(void)
 {
 	Size		size = MAXALIGN(sizeof(FtShared));
 
@@ -37,50 +47,92 @@ shared_size(void)
 	return size;
 }
 
+/*
+ * The memory is made anew after a crash of a backend as well, so that a new
+ * boot epoch tells all earlier claims apart.
+ */
+static void
+common_create(void *memory, LWLockPadded *locks)
+{
+	char	   *rest = (char *) memory + MAXALIGN(sizeof(FtShared));
+
+	ft_shared->lock = &locks[0].lock;
+	ft_slots_create(ft_shared, rest);
+	rest += ft_slots_size();
+	ft_two_phase_create(ft_shared, rest);
+	if (!pg_strong_random(&ft_shared->boot_epoch, sizeof(ft_shared->boot_epoch)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate the boot epoch of fault_tolerance")));
+}
+
+static const FtShmemPart common = {
+	.name = "common",
+	.size = common_size,
+	.locks = 1,
+	.create = common_create,
+	.address = (void **) &ft_shared,
+};
+
+void
+ft_shmem_register(const FtShmemPart *part)
+{
+	if (part_count == MAX_PARTS)
+		elog(ERROR, "too many parts of shared memory");
+	parts[part_count++] = part;
+}
+
 static void
 request_shared_memory(void)
 {
+	int			locks = 0;
+
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
 
-	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche(FT_EXTENSION_NAME, 1);
+	for (int i = 0; i < part_count; i++)
+	{
+		RequestAddinShmemSpace(CACHELINEALIGN(parts[i]->size()));
+		locks += parts[i]->locks;
+	}
+	RequestNamedLWLockTranche(FT_EXTENSION_NAME, locks);
 }
 
-/*
- * Create or attach.  The memory is made anew after a crash of a backend as
- * well, so that a new boot epoch tells all earlier claims apart.
- */
+/* Create or attach. */
 static void
 start_shared_memory(void)
 {
-	bool		found;
-	char	   *memory;
+	LWLockPadded *locks;
 
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	ft_shared = ShmemInitStruct(FT_EXTENSION_NAME, shared_size(), &found);
-	if (!found)
+	locks = GetNamedLWLockTranche(FT_EXTENSION_NAME);
+	for (int i = 0; i < part_count; i++)
 	{
-		memset(ft_shared, 0, shared_size());
-		ft_shared->lock = &(GetNamedLWLockTranche(FT_EXTENSION_NAME))->lock;
-		memory = (char *) ft_shared + MAXALIGN(sizeof(FtShared));
-		ft_slots_create(ft_shared, memory);
-		memory += ft_slots_size();
-		ft_two_phase_create(ft_shared, memory);
-		if (!pg_strong_random(&ft_shared->boot_epoch, sizeof(ft_shared->boot_epoch)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate the boot epoch of fault_tolerance")));
+		Size		size = parts[i]->size();
+		char		name[NAMEDATALEN];
+		bool		found;
+
+		snprintf(name, sizeof(name), "%s %s", FT_EXTENSION_NAME, parts[i]->name);
+		*parts[i]->address = ShmemInitStruct(name, size, &found);
+		if (!found)
+		{
+			memset(*parts[i]->address, 0, size);
+			parts[i]->create(*parts[i]->address, locks);
+		}
+		locks += parts[i]->locks;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* To be called before any subject registers its part. */
 void
 ft_shmem_init(void)
 {
+	ft_shmem_register(&common);
+
 	previous_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared_memory;
 	previous_shmem_startup_hook = shmem_startup_hook;

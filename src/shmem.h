@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * shmem.h
- *	  The extension's shared memory.
+ *	  The extension's shared memory: what all of it has in common, and the
+ *	  parts that subjects have of their own.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +31,28 @@ typedef struct FtShared
 
 /* NULL unless the library was preloaded */
 extern PGDLLIMPORT FtShared *ft_shared;
+
+/*
+ * A part of shared memory, which one subject has for itself.
+ *
+ * size() is asked when the server starts, after its settings are known, and
+ * has to answer the same each time.  create() finds the memory zeroed, and as
+ * many locks as were asked for, next to one another; it runs again after each
+ * crash of a backend.  What address points to is set in every process, before
+ * create() is called; it stays NULL where the library was not preloaded.
+ */
+typedef struct FtShmemPart
+{
+	const char *name;			/* as in pg_shmem_allocations, behind the
+								 * extension's */
+	Size		(*size) (void);
+	int			locks;
+	void		(*create) (void *memory, LWLockPadded *locks);
+	void	  **address;
+} FtShmemPart;
+
+/* To be called from _PG_init() only, while the library is being preloaded. */
+extern void ft_shmem_register(const FtShmemPart *part);
 
 extern void ft_shmem_init(void);
 
