@@ -36,6 +36,7 @@ INSTALL_PARTS = \
 	diagnostics/blocking \
 	worker/tick \
 	worker/worker_status \
+	worker/sampler \
 	orchestration/schedule \
 	operations/overview \
 	epilogue \
@@ -65,6 +66,7 @@ REGRESS = \
 	overview \
 	tick \
 	worker_status \
+	sampler \
 	schedule \
 	hygiene \
 

@@ -15,6 +15,7 @@
 #include "transaction.h"
 #include "utility_hook.h"
 #include "worker/launcher.h"
+#include "worker/sampler.h"
 
 PG_MODULE_MAGIC;
 
@@ -36,4 +37,5 @@ _PG_init(void)
 	ft_transaction_init();
 	ft_utility_hook_init();
 	ft_launcher_init();
+	ft_sampler_init();
 }

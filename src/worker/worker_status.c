@@ -24,6 +24,7 @@
 #include "guc.h"
 #include "shmem.h"
 #include "transaction.h"
+#include "worker/sampler.h"
 
 PG_FUNCTION_INFO_V1(ft_worker_status);
 PG_FUNCTION_INFO_V1(ft_wake_worker);
@@ -156,6 +157,24 @@ show_launcher(ReturnSetInfo *rsinfo, const FtLauncher *launcher)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
 }
 
+static void
+show_sampler(ReturnSetInfo *rsinfo)
+{
+	Row			row;
+	FtProcess	process;
+	TimestampTz next_due;
+	const char *state;
+
+	if (!ft_sampler_process(&process, &next_due))
+		return;
+	state = process_state(&process);
+	begin_row(&row, "sampler", &process,
+			  state != NULL ? state : ft_workers ? "not running" : "off");
+	if (process.pid != 0)
+		set_time(&row, COLUMN_NEXT_DUE, next_due);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+}
+
 /* Why a database that is known has no scheduler. */
 static const char *
 absence(const FtDatabaseSlot *slot, TimestampTz now)
@@ -216,7 +235,7 @@ show_executor(ReturnSetInfo *rsinfo, const FtExecutorSlot *executor)
 /*
  * ft.worker_status()
  *
- * One row for the launcher, for each database known to have the extension,
+ * One row for the launcher, for the sampler, for each database known to have the extension,
  * and for each executor.
  */
 Datum
@@ -242,6 +261,7 @@ ft_worker_status(PG_FUNCTION_ARGS)
 	LWLockRelease(ft_shared->lock);
 
 	show_launcher(rsinfo, &launcher);
+	show_sampler(rsinfo);
 	for (int i = 0; i < ft_shared->max_databases; i++)
 	{
 		if (OidIsValid(databases[i].dboid) && !databases[i].only_quiesced &&

@@ -29,7 +29,9 @@ my @calls = split /\n/, $node->safe_psql('postgres', q{
 	  FROM pg_class WHERE relnamespace = 'ft'::regnamespace AND relkind = 'v'
 	 ORDER BY 1});
 cmp_ok(scalar @calls, '>=', 8, 'there is something to call');
-my %needs_preload = map { $_ => 1 } ('SELECT count(*) FROM ft.worker_status()');
+my %needs_preload = map { $_ => 1 } (
+	'SELECT count(*) FROM ft.sampler_tasks()',
+	'SELECT count(*) FROM ft.worker_status()');
 foreach my $call (@calls)
 {
 	my ($status, $out, $err) = $node->psql('postgres', "SET SESSION AUTHORIZATION monitor; $call",

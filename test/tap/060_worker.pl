@@ -272,8 +272,8 @@ ok(wait_for_scheduler($node, 'second', 'sleeping'),
 $node->append_conf('postgresql.conf', "fault_tolerance.workers = off");
 $node->restart;
 is( $node->safe_psql('postgres', 'SELECT worker, state FROM ft.worker_status()'),
-    'launcher|off',
-    'with fault_tolerance.workers = off there is no launcher');
+    "launcher|off\nsampler|off",
+    'with fault_tolerance.workers = off there is neither launcher nor sampler');
 is( $node->safe_psql(
         'postgres',
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fault_tolerance%'"
