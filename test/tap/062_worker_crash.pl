@@ -277,9 +277,15 @@ wait_for_scheduler($primary, 'postgres', 'paused');
 $primary->safe_psql('postgres',
     "SELECT ft.record_failure('$execution', 'a test', failure_type => 'PARTIAL')");
 $primary->wait_for_catchup($standby);
-is( $standby->safe_psql('postgres', 'SELECT worker, state FROM ft.worker_status()'),
+is( $standby->safe_psql(
+        'postgres', "SELECT worker, state FROM ft.worker_status() WHERE worker <> 'sampler'"),
     'launcher|waiting for promotion',
     'on a standby the launcher waits for promotion');
+ok( $standby->poll_query_until(
+        'postgres',
+        "SELECT state IN ('running', 'sleeping') FROM ft.worker_status() WHERE worker = 'sampler'"
+    ),
+    'and the sampler is at work');
 $primary->stop('immediate');
 $standby->promote;
 ok( $standby->poll_query_until(
