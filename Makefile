@@ -32,6 +32,9 @@ INSTALL_PARTS = \
 	diagnostics/dead_tuples \
 	diagnostics/session \
 	diagnostics/replication \
+	diagnostics/replication_slots \
+	diagnostics/wal_rate \
+	diagnostics/archiver \
 	operations/alerts \
 	diagnostics/blocking \
 	worker/tick \
@@ -61,6 +64,9 @@ REGRESS = \
 	dead_tuples \
 	session \
 	replication \
+	replication_slots \
+	wal_rate \
+	archiver \
 	alerts \
 	blocking \
 	overview \

@@ -221,4 +221,34 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* 16 moved what archives WAL to a header of its own. */
+#if PG_VERSION_NUM < 160000
+#include "postmaster/pgarch.h"
+#else
+#include "archive/archive_module.h"
+#endif
+
+/* 17 renamed the counts of checkpoints. */
+#if PG_VERSION_NUM < 170000
+#define ft_stat_checkpoints_timed(stats) ((stats)->timed_checkpoints)
+#define ft_stat_checkpoints_requested(stats) ((stats)->requested_checkpoints)
+#else
+#define ft_stat_checkpoints_timed(stats) ((stats)->num_timed)
+#define ft_stat_checkpoints_requested(stats) ((stats)->num_requested)
+#endif
+
+/*
+ * 18 gave a process as many fast-path slots for locks as it may hold.  The
+ * bits of a slot are to be read with the process's fpInfoLock held.
+ */
+#if PG_VERSION_NUM < 180000
+#define ft_fast_path_slots() FP_LOCK_SLOTS_PER_BACKEND
+#define ft_fast_path_word(proc, slot) ((proc)->fpLockBits)
+#else
+#define ft_fast_path_slots() FastPathLockSlotsPerBackend()
+#define ft_fast_path_word(proc, slot) ((proc)->fpLockBits[(slot) / 16])
+#endif
+#define ft_fast_path_bits(proc, slot) \
+	((uint32) (ft_fast_path_word(proc, slot) >> (((slot) % 16) * 3)) & 7)
+
 #endif							/* FT_COMPAT_H */

@@ -10,6 +10,8 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "diagnostics/replication_slots.h"
+#include "diagnostics/wal_rate.h"
 #include "guc.h"
 #include "shmem.h"
 #include "transaction.h"
@@ -38,4 +40,7 @@ _PG_init(void)
 	ft_utility_hook_init();
 	ft_launcher_init();
 	ft_sampler_init();
+
+	ft_wal_rate_init();
+	ft_replication_slots_init();
 }

@@ -25,6 +25,8 @@
 int			ft_lock_partition_timeout = 200;
 int			ft_expected_role = FT_ROLE_ANY;
 
+int			ft_rate_interval = 10 * 1000;
+
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
 int			ft_recovery_window = 60 * 60;
@@ -64,6 +66,17 @@ define_diagnostics_settings(void)
 							 &ft_expected_role,
 							 FT_ROLE_ANY, expected_role_options,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_rate_settings(void)
+{
+	DefineCustomIntVariable("fault_tolerance.rate_interval",
+							"Time between two samples of the counters that rates are told from.",
+							"0 switches the sampling off; rates are unknown then.",
+							&ft_rate_interval,
+							10 * 1000, 0, 60 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 static void
@@ -181,6 +194,7 @@ void
 ft_guc_init(void)
 {
 	define_diagnostics_settings();
+	define_rate_settings();
 	define_recovery_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("fault_tolerance");

@@ -20,6 +20,9 @@ typedef enum FtExpectedRole
 extern PGDLLIMPORT int ft_lock_partition_timeout;
 extern PGDLLIMPORT int ft_expected_role;
 
+/* rates */
+extern PGDLLIMPORT int ft_rate_interval;
+
 /* recovery */
 extern PGDLLIMPORT bool ft_auto_recovery;
 extern PGDLLIMPORT int ft_recovery_interval;

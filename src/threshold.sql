@@ -40,6 +40,20 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ft.severity(text, double precision) IS
 'OK, WARNING or CRITICAL by the threshold of that name; UNKNOWN for a value that is not known';
 
+CREATE FUNCTION ft.worst_severity(VARIADIC severities text[]) RETURNS text
+LANGUAGE sql VOLATILE STRICT PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT CASE
+               WHEN 'CRITICAL' = ANY (severities) THEN 'CRITICAL'
+               WHEN 'WARNING' = ANY (severities) THEN 'WARNING'
+               WHEN 'OK' = ANY (severities) THEN 'OK'
+               ELSE 'UNKNOWN'
+           END;
+END;
+
+COMMENT ON FUNCTION ft.worst_severity(text[]) IS
+'the worst of several severities; UNKNOWN only if nothing is known';
+
 CREATE FUNCTION ft.set_threshold(check_name text, warning double precision, critical double precision)
 RETURNS void
 AS 'MODULE_PATHNAME', 'ft_set_threshold'
@@ -63,9 +77,11 @@ COMMENT ON VIEW ft.thresholds IS
 'from which value on something is a warning and from which critical, and why; change it by ft.set_threshold()';
 
 REVOKE ALL ON FUNCTION ft.threshold_list(), ft.severity(text, double precision),
+    ft.worst_severity(text[]),
     ft.set_threshold(text, double precision, double precision), ft.reset_threshold(text)
     FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ft.threshold_list(), ft.severity(text, double precision)
+GRANT EXECUTE ON FUNCTION ft.threshold_list(), ft.severity(text, double precision),
+    ft.worst_severity(text[])
     TO pg_monitor;
 GRANT SELECT ON ft.thresholds TO pg_monitor;
 

@@ -33,6 +33,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "diagnostics/replication_slots.h"
+#include "diagnostics/wal_rate.h"
 #include "errors.h"
 #include "fault_tolerance.h"
 #include "guc.h"
@@ -44,10 +46,12 @@ PG_FUNCTION_INFO_V1(ft_sampler_tick);
 PG_FUNCTION_INFO_V1(ft_sampler_tasks);
 
 #define RESTART_INTERVAL_S	5
-#define MAX_TASKS			8
+#define MAX_TASKS			16
 #define COLUMNS				9
 
 static const FtSamplerTask tasks[] = {
+	{"wal", &ft_rate_interval, ft_wal_rate_sample},
+	{"slots", &ft_rate_interval, ft_replication_slots_sample},
 	{NULL}
 };
 
