@@ -37,6 +37,8 @@ INSTALL_PARTS = \
 	diagnostics/archiver \
 	operations/alerts \
 	diagnostics/blocking \
+	diagnostics/memory \
+	diagnostics/host \
 	worker/tick \
 	worker/worker_status \
 	worker/sampler \
@@ -69,6 +71,8 @@ REGRESS = \
 	archiver \
 	alerts \
 	blocking \
+	memory \
+	host \
 	overview \
 	tick \
 	worker_status \

@@ -34,6 +34,15 @@
 	object_aclcheck(DatabaseRelationId, database, role, mode)
 #endif
 
+/* 16: as above; Oids of functions are those of fmgroids.h */
+#if PG_VERSION_NUM < 160000
+#define ft_may_execute(function_, role_) \
+	(pg_proc_aclcheck((function_), (role_), ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define ft_may_execute(function_, role_) \
+	(object_aclcheck(ProcedureRelationId, (function_), (role_), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /*
  * 16 renamed the relation file node to locator and number, 17 the backend id
  * to a process number, and 18 returns a path by value.

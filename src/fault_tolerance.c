@@ -12,6 +12,8 @@
 
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/wal_rate.h"
+#include "diagnostics/disk.h"
+#include "diagnostics/memory.h"
 #include "guc.h"
 #include "shmem.h"
 #include "transaction.h"
@@ -43,4 +45,6 @@ _PG_init(void)
 
 	ft_wal_rate_init();
 	ft_replication_slots_init();
+	ft_memory_init();
+	ft_disk_init();
 }

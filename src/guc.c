@@ -26,6 +26,13 @@ int			ft_lock_partition_timeout = 200;
 int			ft_expected_role = FT_ROLE_ANY;
 
 int			ft_rate_interval = 10 * 1000;
+int			ft_sample_interval = 1000;
+int			ft_history_size = 16 * 1024;
+int			ft_history_query_size = 512;
+int			ft_memory_sample_interval = 10 * 1000;
+int			ft_disk_sample_interval = 10 * 1000;
+int			ft_log_blocking_sessions = -1;
+int			ft_log_blocking_wait = -1;
 
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
@@ -76,6 +83,62 @@ define_rate_settings(void)
 							"0 switches the sampling off; rates are unknown then.",
 							&ft_rate_interval,
 							10 * 1000, 0, 60 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
+define_sample_settings(void)
+{
+	GucContext	at_start = process_shared_preload_libraries_in_progress ?
+		PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomIntVariable("fault_tolerance.sample_interval",
+							"Time between two samples of what sessions do and who blocks whom.",
+							"0 takes none.",
+							&ft_sample_interval,
+							1000, 0, 60 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.history_size",
+							"Shared memory for the samples of what sessions did.",
+							"The oldest make room for new ones.",
+							&ft_history_size,
+							16 * 1024, 256, 16 * 1024 * 1024,
+							at_start, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.history_query_size",
+							"Longest beginning of a query that is kept with the samples, in bytes.",
+							"0 keeps none.",
+							&ft_history_query_size,
+							512, 0, 8192,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.memory_sample_interval",
+							"Time between two looks at the memory of each process.",
+							"0 takes none.",
+							&ft_memory_sample_interval,
+							10 * 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.disk_sample_interval",
+							"Time between two looks at the space of file systems.",
+							"0 takes none.",
+							&ft_disk_sample_interval,
+							10 * 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.log_blocking_sessions",
+							"From how many sessions behind one blocker on the server log tells of it.",
+							"Counted are those that have waited for at least ten seconds. 0 switches this off, -1 takes what is shipped as critical in ft.thresholds.",
+							&ft_log_blocking_sessions,
+							-1, -1, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.log_blocking_wait",
+							"From how long a wait for a lock on the server log tells of its blocker.",
+							"0 switches this off, -1 takes what is shipped as critical in ft.thresholds.",
+							&ft_log_blocking_wait,
+							-1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
@@ -195,6 +258,7 @@ ft_guc_init(void)
 {
 	define_diagnostics_settings();
 	define_rate_settings();
+	define_sample_settings();
 	define_recovery_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("fault_tolerance");

@@ -23,6 +23,15 @@ extern PGDLLIMPORT int ft_expected_role;
 /* rates */
 extern PGDLLIMPORT int ft_rate_interval;
 
+/* samples */
+extern PGDLLIMPORT int ft_sample_interval;
+extern PGDLLIMPORT int ft_history_size;
+extern PGDLLIMPORT int ft_history_query_size;
+extern PGDLLIMPORT int ft_memory_sample_interval;
+extern PGDLLIMPORT int ft_disk_sample_interval;
+extern PGDLLIMPORT int ft_log_blocking_sessions;
+extern PGDLLIMPORT int ft_log_blocking_wait;
+
 /* recovery */
 extern PGDLLIMPORT bool ft_auto_recovery;
 extern PGDLLIMPORT int ft_recovery_interval;

@@ -11,7 +11,7 @@
  *
  * Who may see what is as in pg_stat_get_activity().
  *
- * Locking: none; entries are read by the protocol of st_changecount.
+ * Locking: none; see backend_entry.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,13 +34,12 @@
 
 #include "compat.h"
 #include "diagnostics/activity.h"
+#include "diagnostics/backend_entry.h"
 #include "diagnostics/catalog_names.h"
 
 struct FtActivityReader
 {
-	PgBackendStatus *entries;	/* the server's array */
-	char	   *activity;		/* room for one query */
-	int			activity_length;
+	FtBackendReader *backends;
 
 	bool		read_all;		/* the caller may see everything */
 	Oid			checked_role;	/* the role that may_see is about */
@@ -57,82 +56,14 @@ struct FtActivityReader
 	Datum		backend_type_text;
 };
 
-/* The strings that an entry points to, copied with it. */
-typedef struct EntryCopy
-{
-	PgBackendStatus status;
-	char		application[NAMEDATALEN];
-	char		hostname[NAMEDATALEN];
-} EntryCopy;
-
 FtActivityReader *
 ft_activity_reader(void)
 {
 	FtActivityReader *reader = palloc0(sizeof(FtActivityReader));
 
-	if (MyBEEntry != NULL)
-		reader->entries = MyBEEntry - ft_my_status_slot();
-	reader->activity = palloc(pgstat_track_activity_query_size);
+	reader->backends = ft_backend_reader();
 	reader->read_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 	return reader;
-}
-
-/* As strlcpy(), but not byte by byte: queries are long. */
-static int
-copy_string(char *to, const char *from, int size)
-{
-	int			length = strnlen(from, size - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-	return length;
-}
-
-/* Copy an entry if it is that of a process; as pgstat_read_current_status(). */
-static bool
-copy_entry(FtActivityReader *reader, int slot, int pid, EntryCopy *copy)
-{
-	volatile PgBackendStatus *entry = &reader->entries[slot];
-
-	for (;;)
-	{
-		int			before;
-		int			after;
-
-		pgstat_begin_read_activity(entry, before);
-		copy->status.st_procpid = entry->st_procpid;
-		if (copy->status.st_procpid == pid)
-		{
-			memcpy(&copy->status, unvolatize(PgBackendStatus *, entry), sizeof(PgBackendStatus));
-			copy_string(copy->application, entry->st_appname, NAMEDATALEN);
-			copy_string(copy->hostname, entry->st_clienthostname, NAMEDATALEN);
-			reader->activity_length = copy_string(reader->activity, entry->st_activity_raw,
-												  pgstat_track_activity_query_size);
-		}
-		pgstat_end_read_activity(entry, after);
-
-		if (pgstat_read_activity_complete(before, after))
-			return copy->status.st_procpid == pid;
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-static bool
-find_entry(FtActivityReader *reader, const PGPROC *proc, int pid, EntryCopy *copy)
-{
-	int			slot = ft_status_slot(proc);
-
-	if (reader->entries == NULL || pid == 0)
-		return false;
-	if (slot >= 0 && slot < ProcGlobal->allProcCount &&
-		copy_entry(reader, slot, pid, copy))
-		return true;
-	for (int i = 0; i < ft_auxiliary_status_slots; i++)
-	{
-		if (copy_entry(reader, MaxBackends + i, pid, copy))
-			return true;
-	}
-	return false;
 }
 
 static bool
@@ -169,34 +100,10 @@ set_xid(FtActivity *activity, FtActivityColumn column, TransactionId value)
 		set(activity, column, TransactionIdGetDatum(value));
 }
 
-static const char *
-state_name(BackendState state)
-{
-	if (ft_state_is_starting(state))
-		return "starting";
-	switch (state)
-	{
-		case STATE_IDLE:
-			return "idle";
-		case STATE_RUNNING:
-			return "active";
-		case STATE_IDLEINTRANSACTION:
-			return "idle in transaction";
-		case STATE_FASTPATH:
-			return "fastpath function call";
-		case STATE_IDLEINTRANSACTION_ABORTED:
-			return "idle in transaction (aborted)";
-		case STATE_DISABLED:
-			return "disabled";
-		default:
-			return NULL;
-	}
-}
-
 static void
 set_state(FtActivityReader *reader, FtActivity *activity)
 {
-	const char *name = state_name(activity->state);
+	const char *name = ft_backend_state_name(activity->state);
 	Datum	   *text;
 
 	if (name == NULL || activity->state >= lengthof(reader->state_texts))
@@ -210,16 +117,16 @@ set_state(FtActivityReader *reader, FtActivity *activity)
 
 /* The query as the server shows it: not cut in the middle of a character. */
 static void
-set_query(FtActivityReader *reader, FtActivity *activity)
+set_query(FtActivity *activity, const FtBackendEntry *copy)
 {
-	int			length = reader->activity_length;
+	int			length = copy->query_length;
 
 	/* a query that was not cut to fit needs no look at its characters */
 	if (length >= pgstat_track_activity_query_size - 1 - MAX_MULTIBYTE_CHAR_LEN)
-		length = pg_mbcliplen(reader->activity, length,
+		length = pg_mbcliplen(copy->query, length,
 							  pgstat_track_activity_query_size - 1);
 	set(activity, FT_ACTIVITY_QUERY,
-		PointerGetDatum(cstring_to_text_with_len(reader->activity, length)));
+		PointerGetDatum(cstring_to_text_with_len(copy->query, length)));
 }
 
 static void
@@ -290,7 +197,7 @@ make_inet(int family, const void *address)
 }
 
 static void
-set_client(FtActivity *activity, const EntryCopy *copy)
+set_client(FtActivity *activity, const FtBackendEntry *copy)
 {
 	const struct sockaddr_storage *address = &copy->status.st_clientaddr.addr;
 
@@ -325,7 +232,7 @@ set_client(FtActivity *activity, const EntryCopy *copy)
 
 /* What everybody may see. */
 static void
-set_common(FtActivityReader *reader, FtActivity *activity, const EntryCopy *copy,
+set_common(FtActivityReader *reader, FtActivity *activity, const FtBackendEntry *copy,
 		   const PGPROC *proc)
 {
 	const FtDatabaseName *database = ft_database_name(activity->database);
@@ -354,7 +261,7 @@ set_common(FtActivityReader *reader, FtActivity *activity, const EntryCopy *copy
 
 /* What the role itself and members of pg_read_all_stats may see. */
 static void
-set_protected(FtActivityReader *reader, FtActivity *activity, const EntryCopy *copy,
+set_protected(FtActivityReader *reader, FtActivity *activity, const FtBackendEntry *copy,
 			  const PGPROC *proc)
 {
 	const PgBackendStatus *status = &copy->status;
@@ -369,7 +276,7 @@ set_protected(FtActivityReader *reader, FtActivity *activity, const EntryCopy *c
 		activity->xact_start = status->st_xact_start_timestamp;
 
 	set_state(reader, activity);
-	set_query(reader, activity);
+	set_query(activity, copy);
 	set_leader(activity, proc);
 	set_wait_event(reader, activity);
 	set_time(activity, FT_ACTIVITY_XACT_START, activity->xact_start);
@@ -386,12 +293,12 @@ void
 ft_activity_read(FtActivityReader *reader, int procno, int pid, FtActivity *activity)
 {
 	const PGPROC *proc = &ProcGlobal->allProcs[procno];
-	EntryCopy	copy;
+	FtBackendEntry copy;
 
 	memset(activity, 0, offsetof(FtActivity, nulls));
 	memset(activity->nulls, true, sizeof(activity->nulls));
 	activity->pid = pid;
-	if (!find_entry(reader, proc, pid, &copy))
+	if (!ft_backend_entry(reader->backends, procno, pid, &copy))
 		return;
 
 	activity->found = true;

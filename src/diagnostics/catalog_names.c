@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * catalog_names.c
- *	  Names of roles, databases and relations, without waiting for a lock.
+ *	  Names of roles, databases, tablespaces and relations, without waiting
+ *	  for a lock.
  *
  * A lookup in the system caches that misses opens the catalog and its index,
  * and so can wait for whoever has locked them: exactly in the outage that is
@@ -25,6 +26,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_tablespace.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
@@ -61,14 +63,16 @@ typedef struct Catalog
 
 static Catalog roles = {AuthIdRelationId, AuthIdOidIndexId, true, CATALOG_UNTRIED};
 static Catalog databases = {DatabaseRelationId, DatabaseOidIndexId, true, CATALOG_UNTRIED};
+static Catalog tablespaces = {TableSpaceRelationId, TablespaceOidIndexId, true, CATALOG_UNTRIED};
 static Catalog relations = {RelationRelationId, ClassOidIndexId, false, CATALOG_UNTRIED};
 static Catalog namespaces = {NamespaceRelationId, NamespaceOidIndexId, false, CATALOG_UNTRIED};
 
-static Catalog *const catalogs[] = {&roles, &databases, &relations, &namespaces};
+static Catalog *const catalogs[] = {&roles, &databases, &tablespaces, &relations, &namespaces};
 
 /* Names of shared catalogs, kept between calls. */
 static HTAB *role_names = NULL;
 static HTAB *database_names = NULL;
+static HTAB *tablespace_names = NULL;
 static bool names_changed = false;
 
 /* The last name of a relation, within one call: many rows are of one table. */
@@ -101,6 +105,7 @@ ft_names_begin(void)
 	{
 		CacheRegisterSyscacheCallback(AUTHOID, note_change, (Datum) 0);
 		CacheRegisterSyscacheCallback(DATABASEOID, note_change, (Datum) 0);
+		CacheRegisterSyscacheCallback(TABLESPACEOID, note_change, (Datum) 0);
 		registered = true;
 	}
 
@@ -114,6 +119,7 @@ ft_names_begin(void)
 	{
 		hash_destroy(role_names);
 		hash_destroy(database_names);
+		hash_destroy(tablespace_names);
 		role_names = NULL;
 	}
 	names_changed = false;
@@ -121,6 +127,7 @@ ft_names_begin(void)
 	{
 		role_names = create_cache("fault_tolerance role names", sizeof(FtRoleName));
 		database_names = create_cache("fault_tolerance database names", sizeof(FtDatabaseName));
+		tablespace_names = create_cache("fault_tolerance tablespace names", sizeof(FtTablespaceName));
 	}
 }
 
@@ -221,6 +228,25 @@ ft_database_name(Oid database)
 		return NULL;
 	entry = hash_search(database_names, &database, HASH_ENTER, NULL);
 	entry->name = ((Form_pg_database) GETSTRUCT(tuple))->datname;
+	ReleaseSysCache(tuple);
+	return entry;
+}
+
+const FtTablespaceName *
+ft_tablespace_name(Oid tablespace)
+{
+	FtTablespaceName *entry;
+	HeapTuple	tuple;
+
+	entry = hash_search(tablespace_names, &tablespace, HASH_FIND, NULL);
+	if (entry != NULL || !catalog_readable(&tablespaces))
+		return entry;
+
+	tuple = SearchSysCache1(TABLESPACEOID, ObjectIdGetDatum(tablespace));
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	entry = hash_search(tablespace_names, &tablespace, HASH_ENTER, NULL);
+	entry->name = ((Form_pg_tablespace) GETSTRUCT(tuple))->spcname;
 	ReleaseSysCache(tuple);
 	return entry;
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * catalog_names.h
- *	  Names of roles, databases and relations, without waiting for a lock.
+ *	  Names of roles, databases, tablespaces and relations, without waiting
+ *	  for a lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,12 @@ typedef struct FtDatabaseName
 	NameData	name;
 } FtDatabaseName;
 
+typedef struct FtTablespaceName
+{
+	Oid			oid;
+	NameData	name;
+} FtTablespaceName;
+
 /* Everything below is to be called between these two. */
 extern void ft_names_begin(void);
 
@@ -30,6 +37,7 @@ extern bool ft_names_end(void);
 /* NULL if there is none, or if it cannot be looked up without waiting. */
 extern const FtRoleName *ft_role_name(Oid role);
 extern const FtDatabaseName *ft_database_name(Oid database);
+extern const FtTablespaceName *ft_tablespace_name(Oid tablespace);
 
 /* Schema and name, quoted; NULL as above.  Of this database only. */
 extern char *ft_relation_name(Oid relation);

@@ -33,6 +33,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "diagnostics/disk.h"
+#include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/wal_rate.h"
 #include "errors.h"
@@ -52,6 +54,8 @@ PG_FUNCTION_INFO_V1(ft_sampler_tasks);
 static const FtSamplerTask tasks[] = {
 	{"wal", &ft_rate_interval, ft_wal_rate_sample},
 	{"slots", &ft_rate_interval, ft_replication_slots_sample},
+	{"memory", &ft_memory_sample_interval, ft_memory_sample},
+	{"disk", &ft_disk_sample_interval, ft_disk_sample},
 	{NULL}
 };
 
