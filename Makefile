@@ -30,6 +30,8 @@ INSTALL_PARTS = \
 	orchestration/compensation \
 	orchestration/installation \
 	diagnostics/dead_tuples \
+	diagnostics/xid_clock \
+	diagnostics/xmin_horizon \
 	diagnostics/session \
 	diagnostics/replication \
 	diagnostics/replication_slots \
@@ -64,6 +66,8 @@ REGRESS = \
 	compensation \
 	installation \
 	dead_tuples \
+	xid_clock \
+	xmin_horizon \
 	session \
 	replication \
 	replication_slots \

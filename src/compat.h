@@ -190,6 +190,26 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 #define ft_auxiliary_status_slots 0
 #endif
 
+/*
+ * 16 gave a reason for which a slot was invalidated, and took away the setting
+ * that defers the removal of dead rows; 17 keeps since when a slot is unused.
+ */
+#if PG_VERSION_NUM < 160000
+#include "storage/standby.h"
+#define ft_slot_invalidated(slot) \
+	(!XLogRecPtrIsInvalid((slot)->data.invalidated_at) && \
+	 XLogRecPtrIsInvalid((slot)->data.restart_lsn))
+#define ft_vacuum_defer_cleanup_age vacuum_defer_cleanup_age
+#else
+#define ft_slot_invalidated(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
+#define ft_vacuum_defer_cleanup_age 0
+#endif
+#if PG_VERSION_NUM < 170000
+#define ft_slot_inactive_since(slot) ((TimestampTz) 0)
+#else
+#define ft_slot_inactive_since(slot) ((slot)->inactive_since)
+#endif
+
 /* 16 gave parallel apply workers a leader. */
 #if PG_VERSION_NUM < 160000
 #define ft_apply_leader_pid(pid) InvalidPid

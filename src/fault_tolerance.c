@@ -14,6 +14,7 @@
 #include "diagnostics/wal_rate.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/memory.h"
+#include "diagnostics/xid_clock.h"
 #include "guc.h"
 #include "shmem.h"
 #include "transaction.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 		return;
 
 	ft_shmem_init();
+	ft_xid_clock_init();
 	ft_transaction_init();
 	ft_utility_hook_init();
 	ft_launcher_init();

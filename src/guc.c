@@ -33,6 +33,7 @@ int			ft_memory_sample_interval = 10 * 1000;
 int			ft_disk_sample_interval = 10 * 1000;
 int			ft_log_blocking_sessions = -1;
 int			ft_log_blocking_wait = -1;
+int			ft_xid_clock_interval = 10 * 1000;
 
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
@@ -139,6 +140,17 @@ define_sample_settings(void)
 							"0 switches this off, -1 takes what is shipped as critical in ft.thresholds.",
 							&ft_log_blocking_wait,
 							-1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
+define_vacuum_settings(void)
+{
+	DefineCustomIntVariable("fault_tolerance.xid_clock_interval",
+							"Time between two notes of the transaction id that is next.",
+							"They tell the age in time of what holds vacuum back, and how fast ids are used up. 0 takes none.",
+							&ft_xid_clock_interval,
+							10 * 1000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
@@ -259,6 +271,7 @@ ft_guc_init(void)
 	define_diagnostics_settings();
 	define_rate_settings();
 	define_sample_settings();
+	define_vacuum_settings();
 	define_recovery_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("fault_tolerance");

@@ -31,6 +31,8 @@ extern PGDLLIMPORT int ft_memory_sample_interval;
 extern PGDLLIMPORT int ft_disk_sample_interval;
 extern PGDLLIMPORT int ft_log_blocking_sessions;
 extern PGDLLIMPORT int ft_log_blocking_wait;
+/* vacuum */
+extern PGDLLIMPORT int ft_xid_clock_interval;
 
 /* recovery */
 extern PGDLLIMPORT bool ft_auto_recovery;

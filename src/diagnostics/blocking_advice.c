@@ -54,8 +54,8 @@ append_privilege(StringInfo text, const FtActivity *activity)
 		appendStringInfoString(text, "as a superuser");
 }
 
-static char *
-signal_sql(const char *function, const FtActivity *activity)
+char *
+ft_signal_sql(const char *function, const FtActivity *activity)
 {
 	StringInfoData text;
 
@@ -87,27 +87,22 @@ advise(const char *action, char *sql, const char *reason)
 static FtBlockingAdvice
 cancel(const FtActivity *activity, const char *reason)
 {
-	return advise("cancel", signal_sql("pg_cancel_backend", activity), reason);
+	return advise("cancel", ft_signal_sql("pg_cancel_backend", activity), reason);
 }
 
 static FtBlockingAdvice
 terminate(const FtActivity *activity, const char *reason)
 {
-	return advise("terminate", signal_sql("pg_terminate_backend", activity), reason);
+	return advise("terminate", ft_signal_sql("pg_terminate_backend", activity), reason);
 }
 
-static FtBlockingAdvice
-advise_prepared(const FtPrepared *prepared)
+char *
+ft_rollback_prepared_sql(const FtPrepared *prepared)
 {
-	const FtDatabaseName *database;
-	const FtRoleName *owner;
+	const FtDatabaseName *database = ft_database_name(prepared->database);
+	const FtRoleName *owner = ft_role_name(prepared->owner);
 	StringInfoData text;
 
-	if (prepared == NULL)
-		return advise("look again", NULL, "the prepared transaction was finished meanwhile");
-
-	database = ft_database_name(prepared->database);
-	owner = ft_role_name(prepared->owner);
 	initStringInfo(&text);
 	appendStringInfo(&text, "ROLLBACK PREPARED %s /* in ", quote_literal_cstr(prepared->gid));
 	append_in_comment(&text, "database", database ? NameStr(database->name) : NULL,
@@ -115,7 +110,15 @@ advise_prepared(const FtPrepared *prepared)
 	appendStringInfoString(&text, ", outside a transaction block, as a superuser or as ");
 	append_in_comment(&text, "role", owner ? NameStr(owner->name) : NULL, prepared->owner);
 	appendStringInfoString(&text, "; COMMIT PREPARED instead if its coordinator decided so */");
-	return advise("rollback prepared", text.data,
+	return text.data;
+}
+
+static FtBlockingAdvice
+advise_prepared(const FtPrepared *prepared)
+{
+	if (prepared == NULL)
+		return advise("look again", NULL, "the prepared transaction was finished meanwhile");
+	return advise("rollback prepared", ft_rollback_prepared_sql(prepared),
 				  psprintf("prepared at %s and held until someone commits it or rolls it back; no session holds it, no timeout ends it",
 						   timestamptz_to_str(prepared->prepared_at)));
 }

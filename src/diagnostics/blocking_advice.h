@@ -32,4 +32,11 @@ typedef struct FtBlockingAdvice
 /* To be called between ft_names_begin() and ft_names_end(). */
 extern FtBlockingAdvice ft_blocking_advice(const FtBlockingRoot *root);
 
+/*
+ * SQL that is safe to paste late; to be called likewise.  The first calls
+ * pg_cancel_backend or pg_terminate_backend for a session that is visible.
+ */
+extern char *ft_signal_sql(const char *function, const FtActivity *activity);
+extern char *ft_rollback_prepared_sql(const FtPrepared *prepared);
+
 #endif							/* FT_BLOCKING_ADVICE_H */

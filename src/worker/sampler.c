@@ -37,6 +37,7 @@
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/wal_rate.h"
+#include "diagnostics/xid_clock.h"
 #include "errors.h"
 #include "fault_tolerance.h"
 #include "guc.h"
@@ -56,6 +57,7 @@ static const FtSamplerTask tasks[] = {
 	{"slots", &ft_rate_interval, ft_replication_slots_sample},
 	{"memory", &ft_memory_sample_interval, ft_memory_sample},
 	{"disk", &ft_disk_sample_interval, ft_disk_sample},
+	{"xid clock", &ft_xid_clock_interval, ft_xid_clock_tick},
 	{NULL}
 };
 
@@ -209,6 +211,22 @@ task_due(int i, TimestampTz now)
 	return TimestampTzPlusMilliseconds(last_run, *tasks[i].interval);
 }
 
+/* Not inlined: compilers mistake the variables of PG_TRY() in a loop. */
+static pg_noinline void
+try_task(int i, MemoryContext context)
+{
+	PG_TRY();
+	{
+		run_task(i);
+	}
+	PG_CATCH();
+	{
+		note_error(i, ft_worker_recover_from_error(context));
+	}
+	PG_END_TRY();
+	MemoryContextReset(context);
+}
+
 static void
 run_due_tasks(MemoryContext context)
 {
@@ -216,18 +234,8 @@ run_due_tasks(MemoryContext context)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
-		if (task_due(i, now) > now)
-			continue;
-		PG_TRY();
-		{
-			run_task(i);
-		}
-		PG_CATCH();
-		{
-			note_error(i, ft_worker_recover_from_error(context));
-		}
-		PG_END_TRY();
-		MemoryContextReset(context);
+		if (task_due(i, now) <= now)
+			try_task(i, context);
 	}
 }
 

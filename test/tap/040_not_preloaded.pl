@@ -31,7 +31,8 @@ my @calls = split /\n/, $node->safe_psql('postgres', q{
 cmp_ok(scalar @calls, '>=', 8, 'there is something to call');
 my %needs_preload = map { $_ => 1 } (
 	'SELECT count(*) FROM ft.sampler_tasks()',
-	'SELECT count(*) FROM ft.worker_status()');
+	'SELECT count(*) FROM ft.worker_status()',
+	'SELECT count(*) FROM ft.xid_rate()');
 foreach my $call (@calls)
 {
 	my ($status, $out, $err) = $node->psql('postgres', "SET SESSION AUTHORIZATION monitor; $call",
