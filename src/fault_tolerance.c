@@ -10,10 +10,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "diagnostics/replication_slots.h"
-#include "diagnostics/wal_rate.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/memory.h"
+#include "diagnostics/replication_slots.h"
+#include "diagnostics/wal_rate.h"
 #include "diagnostics/xid_clock.h"
 #include "guc.h"
 #include "shmem.h"
@@ -39,14 +39,14 @@ _PG_init(void)
 		return;
 
 	ft_shmem_init();
-	ft_xid_clock_init();
 	ft_transaction_init();
 	ft_utility_hook_init();
 	ft_launcher_init();
 	ft_sampler_init();
 
-	ft_wal_rate_init();
-	ft_replication_slots_init();
-	ft_memory_init();
 	ft_disk_init();
+	ft_memory_init();
+	ft_replication_slots_init();
+	ft_wal_rate_init();
+	ft_xid_clock_init();
 }
