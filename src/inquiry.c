@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * inquiry.c
+ *	  Ask several subjects in one statement, so that one that cannot answer
+ *	  does not cost the answers of the others.
+ *
+ * Each is asked in a subtransaction of its own.
+ *
+ * Locking: none of its own.  Locks on what is read are waited for
+ * FT_INQUIRY_LOCK_TIMEOUT at most.  They go when the subtransaction is rolled
+ * back, which each is, so that few are held at a time: past 16 a session has
+ * to take a partition of the lock table, which hangs where a thousand sessions
+ * wait.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "inquiry.h"
+
+/* Until the nest level that was opened is closed. */
+static void
+set_for_now(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+ft_inquiry_begin(FtInquiry *inquiry)
+{
+	SPI_connect();
+	inquiry->context = AllocSetContextCreate(CurrentMemoryContext, "inquiry",
+											 ALLOCSET_DEFAULT_SIZES);
+	inquiry->caller = MemoryContextSwitchTo(inquiry->context);
+
+	inquiry->nest_level = NewGUCNestLevel();
+	set_for_now("search_path", "pg_catalog, pg_temp");
+	set_for_now("lock_timeout", FT_INQUIRY_LOCK_TIMEOUT);
+	set_for_now("IntervalStyle", "postgres");
+}
+
+void
+ft_inquiry_end(FtInquiry *inquiry)
+{
+	AtEOXact_GUC(false, inquiry->nest_level);
+	MemoryContextSwitchTo(inquiry->caller);
+	SPI_finish();
+}
+
+/* Run the query and hand over its rows. */
+static void
+run(const char *query, long max_rows, FtAnswerRow row, void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			result = SPI_execute(query, true, max_rows);
+
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result of an inquiry: %s",
+			 SPI_result_code_string(result));
+
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		row(argument, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+ErrorData *
+ft_inquiry_ask(const char *query, long max_rows, FtAnswerRow row, void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		run(query, max_rows, row, argument);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+
+	/* A cancel and a timeout are of this class. */
+	if (error != NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	return error;
+}
+
+char *
+ft_answer_text(HeapTuple tuple, TupleDesc desc, int column)
+{
+	return SPI_getvalue(tuple, desc, column);
+}
