@@ -41,6 +41,8 @@ INSTALL_PARTS = \
 	diagnostics/blocking \
 	diagnostics/memory \
 	diagnostics/host \
+	diagnostics/idle_in_transaction \
+	diagnostics/session_outcomes \
 	worker/tick \
 	worker/worker_status \
 	worker/sampler \
@@ -77,6 +79,8 @@ REGRESS = \
 	blocking \
 	memory \
 	host \
+	idle_in_transaction \
+	session_outcomes \
 	overview \
 	tick \
 	worker_status \
@@ -92,6 +96,7 @@ ISOLATION = \
 	orchestration_snapshot \
 	dead_tuples_locks \
 	blocking \
+	idle_in_transaction \
 	overview_locks \
 	threshold_locks \
 

@@ -13,6 +13,7 @@
 #include "diagnostics/disk.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
+#include "diagnostics/session_outcomes.h"
 #include "diagnostics/wal_rate.h"
 #include "diagnostics/xid_clock.h"
 #include "guc.h"
@@ -49,4 +50,5 @@ _PG_init(void)
 	ft_replication_slots_init();
 	ft_wal_rate_init();
 	ft_xid_clock_init();
+	ft_session_outcomes_init();
 }

@@ -34,6 +34,7 @@ int			ft_disk_sample_interval = 10 * 1000;
 int			ft_log_blocking_sessions = -1;
 int			ft_log_blocking_wait = -1;
 int			ft_xid_clock_interval = 10 * 1000;
+int			ft_max_session_outcomes = 500;
 
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
@@ -79,6 +80,14 @@ define_diagnostics_settings(void)
 static void
 define_rate_settings(void)
 {
+	DefineCustomIntVariable("fault_tolerance.max_session_outcomes",
+							"How many groups of database, role and application transactions are counted by.",
+							"What finds no place is counted as one group more.",
+							&ft_max_session_outcomes,
+							500, 2, 100000,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
+							0, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("fault_tolerance.rate_interval",
 							"Time between two samples of the counters that rates are told from.",
 							"0 switches the sampling off; rates are unknown then.",

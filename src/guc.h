@@ -22,6 +22,7 @@ extern PGDLLIMPORT int ft_expected_role;
 
 /* rates */
 extern PGDLLIMPORT int ft_rate_interval;
+extern PGDLLIMPORT int ft_max_session_outcomes;
 
 /* samples */
 extern PGDLLIMPORT int ft_sample_interval;

@@ -36,6 +36,7 @@
 #include "diagnostics/disk.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
+#include "diagnostics/session_outcomes.h"
 #include "diagnostics/wal_rate.h"
 #include "diagnostics/xid_clock.h"
 #include "errors.h"
@@ -54,6 +55,7 @@ PG_FUNCTION_INFO_V1(ft_sampler_tasks);
 
 static const FtSamplerTask tasks[] = {
 	{"wal", &ft_rate_interval, ft_wal_rate_sample},
+	{"outcomes", &ft_rate_interval, ft_session_outcomes_sample},
 	{"slots", &ft_rate_interval, ft_replication_slots_sample},
 	{"memory", &ft_memory_sample_interval, ft_memory_sample},
 	{"disk", &ft_disk_sample_interval, ft_disk_sample},
