@@ -32,6 +32,7 @@ INSTALL_PARTS = \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
+	diagnostics/freeze_age \
 	diagnostics/session \
 	diagnostics/replication \
 	diagnostics/replication_slots \
@@ -70,6 +71,7 @@ REGRESS = \
 	dead_tuples \
 	xid_clock \
 	xmin_horizon \
+	freeze_age \
 	session \
 	replication \
 	replication_slots \

@@ -76,12 +76,14 @@ typedef int ProcNumber;
 #define ft_stat_last_vacuum(entry) ((entry)->vacuum_timestamp)
 #define ft_stat_last_autovacuum(entry) ((entry)->autovac_vacuum_timestamp)
 #define ft_stat_autovacuum_count(entry) ((entry)->autovac_vacuum_count)
+#define ft_stat_inserts_since_vacuum(entry) ((entry)->inserts_since_vacuum)
 #else
 #define ft_stat_live_tuples(entry) ((entry)->live_tuples)
 #define ft_stat_dead_tuples(entry) ((entry)->dead_tuples)
 #define ft_stat_last_vacuum(entry) ((entry)->last_vacuum_time)
 #define ft_stat_last_autovacuum(entry) ((entry)->last_autovacuum_time)
 #define ft_stat_autovacuum_count(entry) ((entry)->autovacuum_count)
+#define ft_stat_inserts_since_vacuum(entry) ((entry)->ins_since_vacuum)
 #endif
 #if PG_VERSION_NUM < 180000
 #define ft_stat_key_object(key) ((key).objoid)
@@ -89,8 +91,14 @@ typedef int ProcNumber;
 #define ft_stat_key_object(key) ((Oid) (key).objid)
 #endif
 
-/* 18 caps the threshold of autovacuum. */
+/*
+ * 18 caps the threshold of autovacuum, and that of inserted tuples goes by
+ * pages that are not yet frozen.
+ */
 #if PG_VERSION_NUM >= 180000
+#define ft_unfrozen_part(form) \
+	((form)->relpages > 0 && (form)->relallfrozen > 0 ? \
+	 1 - (double) Min((form)->relallfrozen, (form)->relpages) / (form)->relpages : 1)
 #define ft_autovacuum_cap(options) \
 	((options) != NULL && (options)->vacuum_max_threshold >= -1 ? \
 	 (options)->vacuum_max_threshold : autovacuum_vac_max_thresh)
@@ -98,6 +106,7 @@ typedef int ProcNumber;
 	(ft_autovacuum_cap(options) < 0 ? (threshold) : \
 	 Min((threshold), ft_autovacuum_cap(options)))
 #else
+#define ft_unfrozen_part(form) 1
 #define ft_capped_threshold(threshold, options) (threshold)
 #endif
 

@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(ft_xid_rate);
 #define DAY				(24 * HOUR)
 
 /* A rate over less than this says nothing of the time to come. */
-#define LEAST_WINDOW	(60 * USECS_PER_SEC)
+#define LEAST_WINDOW	(30 * USECS_PER_SEC)
 
 typedef struct Note
 {
