@@ -33,6 +33,8 @@ INSTALL_PARTS = \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
 	diagnostics/freeze_age \
+	diagnostics/errors \
+	diagnostics/deadlock \
 	diagnostics/session \
 	diagnostics/replication \
 	diagnostics/replication_slots \
@@ -72,6 +74,8 @@ REGRESS = \
 	xid_clock \
 	xmin_horizon \
 	freeze_age \
+	errors \
+	deadlock \
 	session \
 	replication \
 	replication_slots \
@@ -101,6 +105,7 @@ ISOLATION = \
 	idle_in_transaction \
 	overview_locks \
 	threshold_locks \
+	deadlock \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation

@@ -95,6 +95,14 @@ typedef int ProcNumber;
  * 18 caps the threshold of autovacuum, and that of inserted tuples goes by
  * pages that are not yet frozen.
  */
+/* 16 renamed the fields of a database's statistics. */
+#if PG_VERSION_NUM < 160000
+#define ft_stat_deadlocks(entry) ((entry)->n_deadlocks)
+#else
+#define ft_stat_deadlocks(entry) ((entry)->deadlocks)
+#endif
+
+/* 18 caps the threshold of autovacuum. */
 #if PG_VERSION_NUM >= 180000
 #define ft_unfrozen_part(form) \
 	((form)->relpages > 0 && (form)->relallfrozen > 0 ? \

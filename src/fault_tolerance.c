@@ -10,7 +10,9 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "diagnostics/deadlock.h"
 #include "diagnostics/disk.h"
+#include "diagnostics/error_log.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/session_outcomes.h"
@@ -51,4 +53,6 @@ _PG_init(void)
 	ft_wal_rate_init();
 	ft_xid_clock_init();
 	ft_session_outcomes_init();
+	ft_error_log_init();
+	ft_deadlock_init();
 }

@@ -36,6 +36,11 @@ int			ft_log_blocking_wait = -1;
 int			ft_xid_clock_interval = 10 * 1000;
 int			ft_max_session_outcomes = 500;
 
+int			ft_track_errors = FT_TRACK_ERRORS_ERROR;
+int			ft_max_error_kinds = 1000;
+int			ft_errors_kept = 500;
+int			ft_deadlocks_kept = 100;
+
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
 int			ft_recovery_window = 60 * 60;
@@ -75,6 +80,48 @@ define_diagnostics_settings(void)
 							 &ft_expected_role,
 							 FT_ROLE_ANY, expected_role_options,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static const struct config_enum_entry track_errors_options[] = {
+	{"off", FT_TRACK_ERRORS_OFF, false},
+	{"error", FT_TRACK_ERRORS_ERROR, false},
+	{"warning", FT_TRACK_ERRORS_WARNING, false},
+	{NULL, 0, false}
+};
+
+static void
+define_error_settings(void)
+{
+	GucContext	at_start = process_shared_preload_libraries_in_progress ?
+		PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomEnumVariable("fault_tolerance.track_errors",
+							 "From which level on errors that reach the log are counted and kept.",
+							 "Deadlocks are kept unless it is off.",
+							 &ft_track_errors,
+							 FT_TRACK_ERRORS_ERROR, track_errors_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.max_error_kinds",
+							"How many kinds of errors are counted apart.",
+							"A kind is an SQLSTATE with its level, database, role and application. What finds no place is counted as other.",
+							&ft_max_error_kinds,
+							1000, 16, 100000,
+							at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recent_errors",
+							"How many errors are kept with their message and statement.",
+							NULL,
+							&ft_errors_kept,
+							500, 0, 100000,
+							at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.recent_deadlocks",
+							"How many deadlocks are kept with who took part.",
+							NULL,
+							&ft_deadlocks_kept,
+							100, 0, 10000,
+							at_start, 0, NULL, NULL, NULL);
 }
 
 static void
@@ -281,6 +328,8 @@ ft_guc_init(void)
 	define_rate_settings();
 	define_sample_settings();
 	define_vacuum_settings();
+
+	define_error_settings();
 	define_recovery_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("fault_tolerance");

@@ -16,6 +16,14 @@ typedef enum FtExpectedRole
 	FT_ROLE_STANDBY
 } FtExpectedRole;
 
+/* From which level on errors are counted. */
+typedef enum FtTrackErrors
+{
+	FT_TRACK_ERRORS_OFF,
+	FT_TRACK_ERRORS_ERROR,
+	FT_TRACK_ERRORS_WARNING
+} FtTrackErrors;
+
 /* diagnostics */
 extern PGDLLIMPORT int ft_lock_partition_timeout;
 extern PGDLLIMPORT int ft_expected_role;
@@ -32,8 +40,15 @@ extern PGDLLIMPORT int ft_memory_sample_interval;
 extern PGDLLIMPORT int ft_disk_sample_interval;
 extern PGDLLIMPORT int ft_log_blocking_sessions;
 extern PGDLLIMPORT int ft_log_blocking_wait;
+
 /* vacuum */
 extern PGDLLIMPORT int ft_xid_clock_interval;
+
+/* errors */
+extern PGDLLIMPORT int ft_track_errors;
+extern PGDLLIMPORT int ft_max_error_kinds;
+extern PGDLLIMPORT int ft_errors_kept;
+extern PGDLLIMPORT int ft_deadlocks_kept;
 
 /* recovery */
 extern PGDLLIMPORT bool ft_auto_recovery;

@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * failure.c
- *	  Failures of executions, and the rules that say of which type one is.
+ *	  Failures of executions, and of which type each is.
  *
- * A failure is judged by its SQLSTATE alone.  Message texts are translated,
- * and are never looked at.
+ * A failure is judged by its SQLSTATE alone, by the rules in sqlstate.c.
  *
  * Locking: the execution's row first, then the task's; a failure's row is new
  * here and needs none.
@@ -15,41 +14,17 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 
 #include "errors.h"
 #include "orchestration/failure.h"
 #include "orchestration/task.h"
+#include "sqlstate.h"
 #include "transaction.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_record_failure);
 PG_FUNCTION_INFO_V1(ft_fail_task);
-PG_FUNCTION_INFO_V1(ft_failure_rules);
-
-typedef struct FailureRule
-{
-	const char *prefix;			/* of the SQLSTATE */
-	const char *fault;			/* node, network, data or resource */
-	bool		transient;
-	const char *meaning;
-} FailureRule;
-
-/* The longest prefix that matches decides. */
-static const FailureRule failure_rules[] = {
-	{"08", "network", true, "connection exception"},
-	{"25006", "node", true, "read-only transaction: the node is a standby for now"},
-	{"40", "data", true, "transaction rollback: serialization failure, deadlock"},
-	{"40002", "data", false, "transaction rollback by an integrity constraint: comes again"},
-	{"53", "resource", true, "insufficient resources: disk, memory, connections"},
-	{"55P03", "data", true, "lock not available"},
-	{"57P01", "node", true, "administrator shutdown"},
-	{"57P02", "node", true, "crash shutdown"},
-	{"57P03", "node", true, "cannot connect now: the node is starting or stopping"},
-	{"58030", "node", true, "input/output error"},
-	{"", "data", false, "everything else comes again however often it is tried"},
-};
 
 static const char *const failure_type_names[] = {
 	[FT_FAILURE_TRANSIENT] = "TRANSIENT",
@@ -92,43 +67,6 @@ ft_failure_type_of(const char *name)
 			 errmsg("unknown failure type \"%s\"", name),
 			 errdetail("A failure is TRANSIENT (it is retried), PERMANENT (rolled back) or PARTIAL (compensated)."),
 			 errhint("Use one of the three, in capital letters.")));
-}
-
-bool
-ft_sqlstate_is_transient(const char *sqlstate)
-{
-	const FailureRule *best = NULL;
-
-	for (int i = 0; i < lengthof(failure_rules); i++)
-	{
-		const FailureRule *rule = &failure_rules[i];
-
-		if (strncmp(sqlstate, rule->prefix, strlen(rule->prefix)) == 0 &&
-			(best == NULL || strlen(rule->prefix) > strlen(best->prefix)))
-			best = rule;
-	}
-	/* the last rule has no prefix: it matches whatever there is */
-	Assert(best != NULL);
-	return best->transient;
-}
-
-/* The SQLSTATE that was passed, NULL for none; an error if it is malformed. */
-static char *
-sqlstate_argument(text *argument)
-{
-	char	   *sqlstate;
-
-	if (argument == NULL)
-		return NULL;
-	sqlstate = text_to_cstring(argument);
-	if (strlen(sqlstate) != 5 ||
-		strspn(sqlstate, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5)
-		ereport(ERROR,
-				(errcode(FT_ERRCODE_BAD_ARGUMENT),
-				 errmsg("invalid SQLSTATE \"%s\"", sqlstate),
-				 errdetail("A SQLSTATE has five characters, digits and capital letters."),
-				 errhint("Pass the code of the error as the client library reports it, or null.")));
-	return sqlstate;
 }
 
 /*
@@ -186,7 +124,7 @@ ft_record_failure(PG_FUNCTION_ARGS)
 
 	ft_require_argument(PG_ARGISNULL(0), "execution_id");
 	ft_require_argument(PG_ARGISNULL(1), "message");
-	sqlstate = sqlstate_argument(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
+	sqlstate = ft_sqlstate_argument(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
 	if (!PG_ARGISNULL(3))
 		(void) ft_failure_type_of(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 
@@ -221,7 +159,7 @@ ft_fail_task(PG_FUNCTION_ARGS)
 	ft_require_argument(PG_ARGISNULL(0), "task_id");
 	ft_require_argument(PG_ARGISNULL(1), "message");
 	message = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	sqlstate = sqlstate_argument(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
+	sqlstate = ft_sqlstate_argument(PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
 
 	ft_engine_enter(&engine);
 	ft_task_lock(PG_GETARG_UUID_P(0), engine.caller, &execution, &task);
@@ -239,29 +177,4 @@ ft_fail_task(PG_FUNCTION_ARGS)
 	ft_engine_leave(&engine);
 
 	PG_RETURN_UUID_P(failure_id);
-}
-
-/*
- * ft.failure_rules() returns table (sqlstate_prefix text, fault text,
- * failure_type text, meaning text)
- */
-Datum
-ft_failure_rules(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(failure_rules); i++)
-	{
-		Datum		values[4];
-		bool		nulls[4] = {false};
-
-		values[0] = CStringGetTextDatum(failure_rules[i].prefix);
-		values[1] = CStringGetTextDatum(failure_rules[i].fault);
-		values[2] = CStringGetTextDatum(failure_rules[i].transient ?
-										"TRANSIENT" : "PERMANENT or PARTIAL");
-		values[3] = CStringGetTextDatum(failure_rules[i].meaning);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * failure.h
- *	  Failures of executions, and the rules that say of which type one is.
+ *	  Failures of executions, and of which type each is.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,8 +19,5 @@ extern const char *ft_failure_type_name(FtFailureType type);
 
 /* An error for a name that is none of the three. */
 extern FtFailureType ft_failure_type_of(const char *name);
-
-/* Whether an error of this SQLSTATE (five characters) may go away by itself. */
-extern bool ft_sqlstate_is_transient(const char *sqlstate);
 
 #endif							/* FT_FAILURE_H */

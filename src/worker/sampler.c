@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "diagnostics/deadlock.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
@@ -53,6 +54,9 @@ PG_FUNCTION_INFO_V1(ft_sampler_tasks);
 #define MAX_TASKS			16
 #define COLUMNS				9
 
+/* only to know where the server's counts stood when it started */
+static const int deadlock_interval = 60 * 1000;
+
 static const FtSamplerTask tasks[] = {
 	{"wal", &ft_rate_interval, ft_wal_rate_sample},
 	{"outcomes", &ft_rate_interval, ft_session_outcomes_sample},
@@ -60,6 +64,7 @@ static const FtSamplerTask tasks[] = {
 	{"memory", &ft_memory_sample_interval, ft_memory_sample},
 	{"disk", &ft_disk_sample_interval, ft_disk_sample},
 	{"xid clock", &ft_xid_clock_interval, ft_xid_clock_tick},
+	{"deadlock counts", &deadlock_interval, ft_deadlock_sample},
 	{NULL}
 };
 

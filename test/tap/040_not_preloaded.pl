@@ -30,6 +30,14 @@ my @calls = split /\n/, $node->safe_psql('postgres', q{
 	 ORDER BY 1});
 cmp_ok(scalar @calls, '>=', 8, 'there is something to call');
 my %needs_preload = map { $_ => 1 } (
+	'SELECT count(*) FROM ft.deadlock_counts()',
+	'SELECT count(*) FROM ft.deadlocks()',
+	'SELECT count(*) FROM ft.error_counts()',
+	'SELECT count(*) FROM ft.error_rate()',
+	'SELECT count(*) FROM ft.errors()',
+	'SELECT count(*) FROM ft.recent_errors()',
+	'SELECT count(*) FROM ft.deadlock_summary',
+	'SELECT count(*) FROM ft.error_summary',
 	'SELECT count(*) FROM ft.sampler_tasks()',
 	'SELECT count(*) FROM ft.worker_status()',
 	'SELECT count(*) FROM ft.xid_rate()');
