@@ -33,7 +33,7 @@ SELECT clock_timestamp() AS first \gset
 SELECT pg_sleep(0.05);
 SELECT pg_current_wal_insert_lsn() AS late \gset
 CREATE TABLE replication_second (id integer);
-SELECT ft.wal_age(:'early') >= clock_timestamp() - :'first'::timestamptz AS of_first,
+SELECT clock_timestamp() - :'first'::timestamptz <= ft.wal_age(:'early') AS of_first,
        ft.wal_age(:'late') < ft.wal_age(:'early') - interval '50 ms' AS of_second;
 -- In the middle of a record, too.
 SELECT ft.wal_age(:'early'::pg_lsn + 5) >= interval '50 ms' AS of_first;
