@@ -46,6 +46,8 @@ INSTALL_PARTS = \
 	diagnostics/host \
 	diagnostics/idle_in_transaction \
 	diagnostics/session_outcomes \
+	diagnostics/slow_statement \
+	diagnostics/lock_order \
 	worker/tick \
 	worker/worker_status \
 	worker/sampler \
@@ -87,6 +89,8 @@ REGRESS = \
 	host \
 	idle_in_transaction \
 	session_outcomes \
+	slow_statement \
+	lock_order \
 	overview \
 	tick \
 	worker_status \

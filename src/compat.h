@@ -262,6 +262,50 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 #define FT_HAVE_TRANSACTION_TIMEOUT
 #endif
 
+/* 16 moved the header of query ids, 18 split that of EXPLAIN. */
+#if PG_VERSION_NUM < 160000
+#include "utils/queryjumble.h"
+#else
+#include "nodes/queryjumble.h"
+#endif
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+
+/* 18 took a parameter from the hook of ExecutorRun(). */
+#if PG_VERSION_NUM < 180000
+#define FT_EXECUTOR_RUN_PARAMETERS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define FT_EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count, execute_once
+#else
+#define FT_EXECUTOR_RUN_PARAMETERS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define FT_EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count
+#endif
+
+/*
+ * Which privileges, any of them, LOCK TABLE asks for: 16 lets those for a
+ * stronger lock do for a weaker one, 17 added MAINTAIN.
+ */
+#if PG_VERSION_NUM < 160000
+#define ft_lock_table_privileges(mode) \
+	((mode) == AccessShareLock ? ACL_SELECT : \
+	 (mode) == RowExclusiveLock ? ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE : \
+	 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
+#else
+#if PG_VERSION_NUM < 170000
+#define ft_lock_any_mode_privileges (ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
+#else
+#define ft_lock_any_mode_privileges (ACL_MAINTAIN | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
+#endif
+#define ft_lock_table_privileges(mode) \
+	(ft_lock_any_mode_privileges | \
+	 ((mode) <= AccessShareLock ? ACL_SELECT : 0) | \
+	 ((mode) <= RowExclusiveLock ? ACL_INSERT : 0))
+#endif
+
 /* 18 says before a declaration that its function does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -18,6 +18,7 @@
 #include "diagnostics/session_outcomes.h"
 #include "diagnostics/wal_rate.h"
 #include "diagnostics/xid_clock.h"
+#include "diagnostics/statement_hooks.h"
 #include "guc.h"
 #include "shmem.h"
 #include "transaction.h"
@@ -44,6 +45,7 @@ _PG_init(void)
 	ft_shmem_init();
 	ft_transaction_init();
 	ft_utility_hook_init();
+	ft_statement_hooks_init();
 	ft_launcher_init();
 	ft_sampler_init();
 

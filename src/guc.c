@@ -41,6 +41,14 @@ int			ft_max_error_kinds = 1000;
 int			ft_errors_kept = 500;
 int			ft_deadlocks_kept = 100;
 
+int			ft_slow_statement_threshold = 1000;
+bool		ft_slow_statement_nested = false;
+bool		ft_slow_statement_plan = false;
+bool		ft_slow_statement_parameters = false;
+int			ft_slow_statement_entries = 256;
+bool		ft_track_lock_order = true;
+int			ft_lock_order_pairs = 2000;
+
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
 int			ft_recovery_window = 60 * 60;
@@ -211,6 +219,58 @@ define_vacuum_settings(void)
 }
 
 static void
+define_statement_settings(void)
+{
+	GucContext	at_start = process_shared_preload_libraries_in_progress ?
+		PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomIntVariable("fault_tolerance.slow_statement_threshold",
+							"Duration from which on a statement is kept as slow.",
+							"0 keeps all statements, -1 none.",
+							&ft_slow_statement_threshold,
+							1000, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("fault_tolerance.slow_statement_nested",
+							 "Whether statements inside functions are kept as slow as well.",
+							 NULL,
+							 &ft_slow_statement_nested,
+							 false, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("fault_tolerance.slow_statement_plan",
+							 "Whether the plan of a slow statement is kept with it.",
+							 "Only of statements that do not fail.",
+							 &ft_slow_statement_plan,
+							 false, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("fault_tolerance.slow_statement_parameters",
+							 "Whether the parameters of a slow statement are kept with it.",
+							 "They may be data that is not to be seen. Only of statements that do not fail.",
+							 &ft_slow_statement_parameters,
+							 false, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.slow_statement_entries",
+							"How many slow statements are kept.",
+							"The oldest go first. 11 kB of shared memory each; 0 keeps none.",
+							&ft_slow_statement_entries,
+							256, 0, 100000,
+							at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("fault_tolerance.track_lock_order",
+							 "Whether the order is kept in which transactions lock relations.",
+							 NULL,
+							 &ft_track_lock_order,
+							 true, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.lock_order_pairs",
+							"How many orders of two relations and the modes they are locked in are kept.",
+							"The rest is counted. 250 bytes of shared memory each; 0 keeps none.",
+							&ft_lock_order_pairs,
+							2000, 0, 1000000,
+							at_start, 0, NULL, NULL, NULL);
+}
+
+static void
 define_recovery_settings(void)
 {
 	DefineCustomBoolVariable("fault_tolerance.auto_recovery",
@@ -330,6 +390,8 @@ ft_guc_init(void)
 	define_vacuum_settings();
 
 	define_error_settings();
+
+	define_statement_settings();
 	define_recovery_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("fault_tolerance");
