@@ -53,10 +53,12 @@ INSTALL_PARTS = \
 	worker/sampler \
 	orchestration/schedule \
 	operations/overview \
+	operations/metrics \
 	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
-DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*.sql))
+DATA         = $(patsubst $(TOP)%,%,$(wildcard $(TOP)src/upgrade/$(EXTENSION)--*.sql \
+	$(TOP)share/*/*))
 
 PG_CPPFLAGS  = -I$(TOP)src
 
@@ -92,6 +94,7 @@ REGRESS = \
 	slow_statement \
 	lock_order \
 	overview \
+	metrics \
 	tick \
 	worker_status \
 	sampler \

@@ -142,6 +142,50 @@ server_packages()
         "postgresql-$1-cron" "postgresql-$1-pgtap" libipc-run-perl
 }
 
+# Prometheus and its exporter, for one test.  The packages would start services
+# and bring a web interface along, so the programs are taken out of them.  Kept
+# beside the roots where that can be written, else fetched for this run only.
+# Sets PROMETHEUS_BIN, empty if they are installed; needs $WORK.
+need_prometheus()
+{
+    local dir package packages
+
+    PROMETHEUS_BIN=
+    if command -v prometheus promtool prometheus-sql-exporter > /dev/null; then
+        return 0
+    fi
+    if ! command -v apt-get > /dev/null; then
+        die "missing programs, install them first: prometheus, promtool, prometheus-sql-exporter"
+    fi
+
+    dir=$(dirname "$ROOTS")/programs
+    if ! mkdir -p "$dir" 2> /dev/null || [ ! -w "$dir" ]; then
+        dir=$WORK/programs
+        mkdir -p "$dir"
+    fi
+    PROMETHEUS_BIN=$dir/usr/bin
+    [ ! -e "$dir/complete" ] || return 0
+
+    apt_update
+    # Debian trixie took promtool out of prometheus.
+    packages=(prometheus prometheus-sql-exporter)
+    [ -z "$(apt-cache show promtool 2> /dev/null)" ] || packages+=(promtool)
+    say "fetching ${packages[*]} (once; about 25 MB)"
+    (
+        mkdir "$WORK/packages"
+        cd "$WORK/packages"
+        apt-get -q download "${packages[@]}" > "$WORK/fetch.log" 2>&1 || {
+            cat "$WORK/fetch.log" >&2
+            exit 1
+        }
+        for package in *.deb; do
+            dpkg-deb -x "$package" "$dir"
+        done
+        chmod -R a+rX "$dir"
+        touch "$dir/complete"
+    ) || die "could not fetch prometheus and prometheus-sql-exporter"
+}
+
 # --- the server ------------------------------------------------------------
 
 # A pg_config counts if the server itself is beside it.
@@ -336,7 +380,7 @@ become_user()
     fi
     exec "${drop[@]}" env -i HOME="$WORK/home" TMPDIR="$WORK/tmp" \
         USER="$WORK_USER" LOGNAME="$WORK_USER" \
-        PATH="${PG_BINDIR:+$PG_BINDIR:}/usr/local/bin:/usr/bin:/bin" \
+        PATH="${PG_BINDIR:+$PG_BINDIR:}${PROMETHEUS_BIN:+$PROMETHEUS_BIN:}/usr/local/bin:/usr/bin:/bin" \
         LANG=C.UTF-8 PG_CONFIG="${PG_CONFIG:-}" "$@"
 }
 

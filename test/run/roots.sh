@@ -23,6 +23,12 @@ root_suite()
     esac
 }
 
+# In a root nothing is started by being installed.
+root_packages()
+{
+    echo "$(server_packages "$1")" prometheus prometheus-sql-exporter
+}
+
 # Argument: version of PostgreSQL.  Sets ROOT.
 need_root_of()
 {
@@ -30,7 +36,7 @@ need_root_of()
 
     suite=$(root_suite "$1")
     ROOT=${ROOTS:?}/$1
-    wanted="$suite $(server_packages "$1")"
+    wanted="$suite $(root_packages "$1")"
 
     mkdir -p "$ROOTS"
     exec 8> "$ROOTS/$1.lock"
@@ -48,7 +54,7 @@ need_root_of()
     mkdir -p "$ROOT"
     # shellcheck disable=SC2046
     if ! debootstrap --variant=minbase \
-        --include="$(set -- $(server_packages "$1"); IFS=,; echo "$*")" \
+        --include="$(set -- $(root_packages "$1"); IFS=,; echo "$*")" \
         "$suite" "$ROOT" "${FT_MIRROR:-http://deb.debian.org/debian}" > "$log" 2>&1; then
         tail -n 40 "$log" "$ROOT/debootstrap/debootstrap.log" >&2 || true
         die "debootstrap failed, see $log"
