@@ -5,6 +5,9 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;
 
+-- A task of the sampler that never ran has no figures.
+SELECT count(ft.sampler_tick(task)::text) > 0 AS sampled FROM ft.sampler_tasks();
+
 SELECT labels, value FROM ft.metrics WHERE name = 'fault_tolerance_subject_up' ORDER BY 1;
 
 -- Every metric, and its type: what a dashboard can be built on.
