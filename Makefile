@@ -40,7 +40,6 @@ INSTALL_PARTS = \
 	diagnostics/replication_slots \
 	diagnostics/wal_rate \
 	diagnostics/archiver \
-	operations/alerts \
 	diagnostics/blocking \
 	diagnostics/memory \
 	diagnostics/host \
@@ -48,12 +47,17 @@ INSTALL_PARTS = \
 	diagnostics/session_outcomes \
 	diagnostics/slow_statement \
 	diagnostics/lock_order \
+	diagnostics/lock_table \
+	diagnostics/sequences \
+	diagnostics/stale_statistics \
 	worker/tick \
 	worker/worker_status \
 	worker/sampler \
 	orchestration/schedule \
 	operations/overview \
 	operations/metrics \
+	operations/health \
+	operations/alerts \
 	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
@@ -85,7 +89,6 @@ REGRESS = \
 	replication_slots \
 	wal_rate \
 	archiver \
-	alerts \
 	blocking \
 	memory \
 	host \
@@ -95,6 +98,8 @@ REGRESS = \
 	lock_order \
 	overview \
 	metrics \
+	health \
+	alerts \
 	tick \
 	worker_status \
 	sampler \

@@ -77,6 +77,9 @@ typedef int ProcNumber;
 #define ft_stat_last_autovacuum(entry) ((entry)->autovac_vacuum_timestamp)
 #define ft_stat_autovacuum_count(entry) ((entry)->autovac_vacuum_count)
 #define ft_stat_inserts_since_vacuum(entry) ((entry)->inserts_since_vacuum)
+#define ft_stat_changes(entry) ((entry)->changes_since_analyze)
+#define ft_stat_last_analyze(entry) ((entry)->analyze_timestamp)
+#define ft_stat_last_autoanalyze(entry) ((entry)->autovac_analyze_timestamp)
 #else
 #define ft_stat_live_tuples(entry) ((entry)->live_tuples)
 #define ft_stat_dead_tuples(entry) ((entry)->dead_tuples)
@@ -84,6 +87,9 @@ typedef int ProcNumber;
 #define ft_stat_last_autovacuum(entry) ((entry)->last_autovacuum_time)
 #define ft_stat_autovacuum_count(entry) ((entry)->autovacuum_count)
 #define ft_stat_inserts_since_vacuum(entry) ((entry)->ins_since_vacuum)
+#define ft_stat_changes(entry) ((entry)->mod_since_analyze)
+#define ft_stat_last_analyze(entry) ((entry)->last_analyze_time)
+#define ft_stat_last_autoanalyze(entry) ((entry)->last_autoanalyze_time)
 #endif
 #if PG_VERSION_NUM < 180000
 #define ft_stat_key_object(key) ((key).objoid)

@@ -49,6 +49,9 @@ int			ft_slow_statement_entries = 256;
 bool		ft_track_lock_order = true;
 int			ft_lock_order_pairs = 2000;
 
+int			ft_check_timeout = 1000;
+int			ft_health_timeout = 10 * 1000;
+
 bool		ft_auto_recovery = true;
 int			ft_recovery_interval = 10 * 1000;
 int			ft_recovery_window = 60 * 60;
@@ -271,6 +274,24 @@ define_statement_settings(void)
 }
 
 static void
+define_health_settings(void)
+{
+	DefineCustomIntVariable("fault_tolerance.check_timeout",
+							"Longest time one question of ft.health_check() may take.",
+							"Past it its checks are UNKNOWN. 0 means no limit.",
+							&ft_check_timeout,
+							1000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.health_timeout",
+							"Longest time ft.health_check() may take.",
+							"Checks that were not reached by then are UNKNOWN. 0 means no limit.",
+							&ft_health_timeout,
+							10 * 1000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+static void
 define_recovery_settings(void)
 {
 	DefineCustomBoolVariable("fault_tolerance.auto_recovery",
@@ -386,6 +407,7 @@ ft_guc_init(void)
 {
 	define_diagnostics_settings();
 	define_rate_settings();
+	define_health_settings();
 	define_sample_settings();
 	define_vacuum_settings();
 

@@ -57,6 +57,9 @@ extern PGDLLIMPORT bool ft_slow_statement_parameters;
 extern PGDLLIMPORT int ft_slow_statement_entries;
 extern PGDLLIMPORT bool ft_track_lock_order;
 extern PGDLLIMPORT int ft_lock_order_pairs;
+/* health */
+extern PGDLLIMPORT int ft_check_timeout;
+extern PGDLLIMPORT int ft_health_timeout;
 
 /* recovery */
 extern PGDLLIMPORT bool ft_auto_recovery;

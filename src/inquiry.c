@@ -24,6 +24,7 @@
 #include "utils/resowner.h"
 
 #include "inquiry.h"
+#include "time_limit.h"
 
 /* Until the nest level that was opened is closed. */
 static void
@@ -78,6 +79,13 @@ run(const char *query, long max_rows, FtAnswerRow row, void *argument)
 ErrorData *
 ft_inquiry_ask(const char *query, long max_rows, FtAnswerRow row, void *argument)
 {
+	return ft_inquiry_ask_within(0, query, max_rows, row, argument);
+}
+
+ErrorData *
+ft_inquiry_ask_within(int timeout, const char *query, long max_rows,
+					  FtAnswerRow row, void *argument)
+{
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
@@ -86,10 +94,13 @@ ft_inquiry_ask(const char *query, long max_rows, FtAnswerRow row, void *argument
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		ft_time_limit_begin(timeout);
 		run(query, max_rows, row, argument);
+		ft_time_limit_end();
 	}
 	PG_CATCH();
 	{
+		ft_time_limit_end();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -98,6 +109,12 @@ ft_inquiry_ask(const char *query, long max_rows, FtAnswerRow row, void *argument
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	if (error != NULL && ft_time_limit_cancelled(error))
+	{
+		error->message = psprintf("no answer within %d ms", timeout);
+		return error;
+	}
 
 	/* A cancel and a timeout are of this class. */
 	if (error != NULL &&

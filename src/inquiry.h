@@ -45,6 +45,12 @@ extern void ft_inquiry_end(FtInquiry *inquiry);
 extern ErrorData *ft_inquiry_ask(const char *query, long max_rows,
 								 FtAnswerRow row, void *argument);
 
+/*
+ * The same with a limit of time, in ms, for this query alone; 0 is no limit.
+ */
+extern ErrorData *ft_inquiry_ask_within(int timeout, const char *query, long max_rows,
+										FtAnswerRow row, void *argument);
+
 /* A column as text in the current memory context, NULL for a null. */
 extern char *ft_answer_text(HeapTuple tuple, TupleDesc desc, int column);
 
