@@ -50,6 +50,7 @@ INSTALL_PARTS = \
 	diagnostics/lock_table \
 	diagnostics/sequences \
 	diagnostics/stale_statistics \
+	diagnostics/access_advice \
 	worker/tick \
 	worker/worker_status \
 	worker/sampler \
@@ -96,6 +97,7 @@ REGRESS = \
 	session_outcomes \
 	slow_statement \
 	lock_order \
+	access_advice \
 	overview \
 	metrics \
 	health \

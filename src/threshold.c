@@ -158,6 +158,12 @@ static const FtThreshold shipped[] = {
 	{"slow_query", 1, NO_LEVEL, "s",
 		"fault_tolerance.slow_statement_threshold as shipped",
 	"time a statement took"},
+	{"scanned_rows", 10000, NO_LEVEL, "rows",
+		"below that a table is read in about a millisecond",
+	"rows that a sequential scan of a table reads on average"},
+	{"returned_rows", 10000, NO_LEVEL, "rows",
+		"nobody reads so many; an application that wants them all wants a cursor",
+	"rows that a statement without LIMIT returns on average"},
 };
 
 struct FtThresholds

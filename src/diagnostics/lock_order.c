@@ -48,6 +48,7 @@
 #include "compat.h"
 #include "diagnostics/lock_order.h"
 #include "guc.h"
+#include "recode.h"
 
 #define KNOWN_SEQUENCES		32
 #define FLUSH_INTERVAL		USECS_PER_SEC
@@ -138,9 +139,7 @@ keep_text(char *text, const char *query, int location, int length)
 		return;
 	statement_has_text = true;
 	query = CleanQuerytext(query, &location, &length);
-	length = Min(length, FT_LOCK_ORDER_TEXT - 1);
-	memcpy(text, query, length);
-	text[length] = '\0';
+	ft_copy_clipped_len(text, FT_LOCK_ORDER_TEXT, query, length);
 }
 
 /*

@@ -206,7 +206,6 @@ ft_lock_pairs_add(const FtLockStep *steps, int count, int64 transactions,
 	{
 		for (int i = 0; i <= steps[count - 1].statement; i++)
 		{
-			texts[i][pg_mbcliplen(texts[i], strlen(texts[i]), FT_LOCK_ORDER_TEXT - 1)] = '\0';
 			ft_redact_passwords(texts[i], FT_LOCK_ORDER_TEXT);
 		}
 	}

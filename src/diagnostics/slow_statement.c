@@ -51,6 +51,7 @@
 #include "compat.h"
 #include "diagnostics/slow_statement.h"
 #include "guc.h"
+#include "recode.h"
 #include "redact.h"
 
 /* Less than this of an earlier message of a statement is not worth noting. */
@@ -141,16 +142,6 @@ note_logged_error(ErrorData *edata)
 
 /* ---- What is kept ---- */
 
-/* As many bytes as there is room for, but no part of a character. */
-static void
-copy_text(char *to, const char *from, int length, int size)
-{
-	if (length >= size)
-		length = pg_mbcliplen(from, length, size - 1);
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
-
 static void
 set_query(FtSlowStatement *slow, const char *source, int location, int length)
 {
@@ -159,7 +150,7 @@ set_query(FtSlowStatement *slow, const char *source, int location, int length)
 	if (source == NULL)
 		source = "";
 	text = CleanQuerytext(source, &location, &length);
-	copy_text(slow->query, text, length, sizeof(slow->query));
+	ft_copy_clipped_len(slow->query, sizeof(slow->query), text, length);
 	ft_redact_passwords(slow->query, sizeof(slow->query));
 	ft_traceparent_find(source, application_name, slow->traceparent);
 }
@@ -236,7 +227,7 @@ add_details(FtSlowStatement *slow, QueryDesc *query)
 		ExplainEndOutput(es);
 		while (es->str->len > 0 && es->str->data[es->str->len - 1] == '\n')
 			es->str->data[--es->str->len] = '\0';
-		copy_text(slow->plan, es->str->data, es->str->len, sizeof(slow->plan));
+		ft_copy_clipped_len(slow->plan, sizeof(slow->plan), es->str->data, es->str->len);
 		ft_redact_passwords(slow->plan, sizeof(slow->plan));
 	}
 	if (ft_slow_statement_parameters && query->params != NULL && query->params->numParams > 0)
@@ -244,7 +235,7 @@ add_details(FtSlowStatement *slow, QueryDesc *query)
 		char	   *values = BuildParamLogString(query->params, NULL, -1);
 
 		if (values != NULL)
-			copy_text(slow->parameters, values, strlen(values), sizeof(slow->parameters));
+			ft_copy_clipped(slow->parameters, sizeof(slow->parameters), values);
 	}
 	MemoryContextSwitchTo(caller);
 }

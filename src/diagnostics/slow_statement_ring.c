@@ -30,6 +30,7 @@
 #include "diagnostics/slow_statement.h"
 #include "errors.h"
 #include "guc.h"
+#include "recode.h"
 #include "shmem.h"
 
 PG_FUNCTION_INFO_V1(ft_slow_statements);
@@ -166,26 +167,15 @@ interval_datum(int64 microseconds)
 	return IntervalPGetDatum(interval);
 }
 
-/*
- * A text that may be of another database.  What cannot be told in our
- * encoding is a question mark: an error would hide all the rest.
- */
+/* A text that may be of another database. */
 static Datum
-text_datum(char *string, int encoding)
+text_datum(const char *string, int encoding)
 {
-	if (encoding != GetDatabaseEncoding())
-	{
-		for (char *at = string; *at != '\0'; at++)
-		{
-			if (IS_HIGHBIT_SET(*at))
-				*at = '?';
-		}
-	}
-	return CStringGetTextDatum(string);
+	return CStringGetTextDatum(ft_recode(string, encoding));
 }
 
 static void
-put_statement(ReturnSetInfo *result, FtSlowStatement *slow, bool read_all)
+put_statement(ReturnSetInfo *result, const FtSlowStatement *slow, bool read_all)
 {
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS] = {0};
