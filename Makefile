@@ -41,6 +41,7 @@ INSTALL_PARTS = \
 	diagnostics/wal_rate \
 	diagnostics/archiver \
 	diagnostics/blocking \
+	diagnostics/history \
 	diagnostics/memory \
 	diagnostics/host \
 	diagnostics/idle_in_transaction \
@@ -91,6 +92,7 @@ REGRESS = \
 	wal_rate \
 	archiver \
 	blocking \
+	history \
 	memory \
 	host \
 	idle_in_transaction \
@@ -118,6 +120,7 @@ ISOLATION = \
 	blocking \
 	idle_in_transaction \
 	overview_locks \
+	history \
 	threshold_locks \
 	deadlock \
 

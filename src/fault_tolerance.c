@@ -13,6 +13,9 @@
 #include "diagnostics/deadlock.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/error_log.h"
+#include "diagnostics/blocking_log.h"
+#include "diagnostics/disk.h"
+#include "diagnostics/history.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/session_outcomes.h"
@@ -49,6 +52,9 @@ _PG_init(void)
 	ft_launcher_init();
 	ft_sampler_init();
 
+	ft_history_init();
+	ft_blocking_log_init();
+	ft_memory_init();
 	ft_disk_init();
 	ft_memory_init();
 	ft_replication_slots_init();

@@ -179,7 +179,7 @@ define_sample_settings(void)
 							"0 keeps none.",
 							&ft_history_query_size,
 							512, 0, 8192,
-							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("fault_tolerance.memory_sample_interval",
 							"Time between two looks at the memory of each process.",

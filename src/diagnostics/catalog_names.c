@@ -78,6 +78,7 @@ static bool names_changed = false;
 /* The last name of a relation, within one call: many rows are of one table. */
 static Oid	last_relation = InvalidOid;
 static char *last_relation_name;
+static MemoryContext last_relation_context; /* where the name lives */
 
 static void
 note_change(Datum arg, int cacheid, uint32 hashvalue)
@@ -110,6 +111,7 @@ ft_names_begin(void)
 	}
 
 	last_relation = InvalidOid;
+	last_relation_context = CurrentMemoryContext;
 
 	/* after an error locks went with the transaction */
 	for (int i = 0; i < lengthof(catalogs); i++)
@@ -287,6 +289,6 @@ ft_relation_name(Oid relation)
 						quote_identifier(NameStr(((Form_pg_class) GETSTRUCT(tuple))->relname)));
 	ReleaseSysCache(tuple);
 	last_relation = relation;
-	last_relation_name = name;
+	last_relation_name = name == NULL ? NULL : MemoryContextStrdup(last_relation_context, name);
 	return name;
 }

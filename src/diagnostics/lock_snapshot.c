@@ -95,7 +95,7 @@ try_partitions(void)
  * All partitions, or none when the time is over.
  */
 static bool
-acquire_partitions(instr_time start)
+acquire_partitions(instr_time start, int timeout)
 {
 	for (;;)
 	{
@@ -107,7 +107,7 @@ acquire_partitions(instr_time start)
 
 			if (got == NUM_LOCK_PARTITIONS)
 				return true;
-			if (ft_lock_partition_timeout == 0)
+			if (timeout == 0)
 				return false;
 			if (got > 0)
 				break;
@@ -116,7 +116,7 @@ acquire_partitions(instr_time start)
 
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, start);
-		if (INSTR_TIME_GET_MILLISEC(now) >= ft_lock_partition_timeout)
+		if (INSTR_TIME_GET_MILLISEC(now) >= timeout)
 			return false;
 
 		CHECK_FOR_INTERRUPTS();
@@ -270,7 +270,7 @@ reset_snapshot(FtLockSnapshot *snapshot)
  * Take the copy, in the current memory context.
  */
 FtLockSnapshot *
-ft_lock_snapshot_take(void)
+ft_lock_snapshot_take_within(int timeout)
 {
 	FtLockSnapshot *snapshot = palloc0(sizeof(FtLockSnapshot));
 	int			waiter_capacity = ProcGlobal->allProcCount;
@@ -295,7 +295,7 @@ ft_lock_snapshot_take(void)
 			MemoryContextAllocExtended(CurrentMemoryContext,
 									   sizeof(FtLockMember) * member_capacity,
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		if (!acquire_partitions(start))
+		if (!acquire_partitions(start, timeout))
 		{
 			snapshot->source = FT_SOURCE_WAIT_EVENTS;
 			snapshot->taken_at = GetCurrentTimestamp();
@@ -318,4 +318,10 @@ ft_lock_snapshot_take(void)
 	snapshot->source = FT_SOURCE_LOCK_MANAGER;
 	snapshot->taken_at = GetCurrentTimestamp();
 	return snapshot;
+}
+
+FtLockSnapshot *
+ft_lock_snapshot_take(void)
+{
+	return ft_lock_snapshot_take_within(ft_lock_partition_timeout);
 }

@@ -76,6 +76,9 @@ typedef struct FtLockSnapshot
 
 extern FtLockSnapshot *ft_lock_snapshot_take(void);
 
+/* The same with a bound of the caller's, in ms. */
+extern FtLockSnapshot *ft_lock_snapshot_take_within(int timeout);
+
 /* lock_inference.c: the same from what can be read without any lock */
 extern void ft_lock_snapshot_infer(FtLockSnapshot *snapshot);
 

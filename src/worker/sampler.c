@@ -35,6 +35,7 @@
 
 #include "diagnostics/deadlock.h"
 #include "diagnostics/disk.h"
+#include "diagnostics/history.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/session_outcomes.h"
@@ -61,6 +62,7 @@ static const FtSamplerTask tasks[] = {
 	{"wal", &ft_rate_interval, ft_wal_rate_sample},
 	{"outcomes", &ft_rate_interval, ft_session_outcomes_sample},
 	{"slots", &ft_rate_interval, ft_replication_slots_sample},
+	{"history", &ft_sample_interval, ft_history_sample},
 	{"memory", &ft_memory_sample_interval, ft_memory_sample},
 	{"disk", &ft_disk_sample_interval, ft_disk_sample},
 	{"xid clock", &ft_xid_clock_interval, ft_xid_clock_tick},
