@@ -1,5 +1,8 @@
 -- Who blocks whom: the shape of what there is to call.  What it says of
 -- blocked sessions is tested by the isolation specs and the TAP tests.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
 
 -- nobody waits
 SELECT count(*) FROM ft.blocking_edges();
@@ -14,12 +17,12 @@ SELECT * FROM ft.blocked_statements;
 SELECT p.proname, a.name, format_type(a.type, NULL) AS type
   FROM pg_proc p,
        unnest(p.proargnames, p.proallargtypes, p.proargmodes) WITH ORDINALITY a (name, type, mode, n)
- WHERE p.pronamespace = 'ft'::regnamespace AND p.proname LIKE 'blocking\_%'
+ WHERE p.pronamespace = 'ft'::regnamespace AND p.proname IN ('blocking_edges', 'blocking_chains')
  ORDER BY p.proname DESC, a.n;
 
 -- volatility, parallel safety, comment
 SELECT proname, provolatile, proparallel, proisstrict, obj_description(oid, 'pg_proc') <> '' AS described
-  FROM pg_proc WHERE pronamespace = 'ft'::regnamespace AND proname LIKE 'blocking\_%'
+  FROM pg_proc WHERE pronamespace = 'ft'::regnamespace AND proname IN ('blocking_edges', 'blocking_chains')
  ORDER BY proname;
 SELECT relname, obj_description(oid, 'pg_class') <> '' AS described
   FROM pg_class WHERE oid IN ('ft.lock_tree'::regclass, 'ft.blocked_statements'::regclass)
