@@ -42,6 +42,7 @@ INSTALL_PARTS = \
 	diagnostics/archiver \
 	diagnostics/blocking \
 	diagnostics/history \
+	diagnostics/history_log \
 	diagnostics/memory \
 	diagnostics/host \
 	diagnostics/idle_in_transaction \
@@ -93,6 +94,7 @@ REGRESS = \
 	archiver \
 	blocking \
 	history \
+	history_log \
 	memory \
 	host \
 	idle_in_transaction \

@@ -144,11 +144,11 @@ SELECT signature AS not_volatile, provolatile, proparallel FROM member_function
  ORDER BY 1;
 
 -- Tables: dumped by their own rules, with a primary key.  What the recovery
--- passes did is of this server alone.
+-- passes did, and what was sampled, is of this server alone.
 SELECT name AS not_in_extension_config FROM member_relation
  WHERE relkind IN ('r', 'p')
    AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'fault_tolerance')
-   AND name <> 'ft.recovery_passes'
+   AND name NOT IN ('ft.recovery_passes', 'ft.session_history_log')
  ORDER BY 1;
 SELECT name AS without_primary_key FROM member_relation
  WHERE relkind IN ('r', 'p')

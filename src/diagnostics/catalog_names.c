@@ -230,6 +230,7 @@ ft_database_name(Oid database)
 		return NULL;
 	entry = hash_search(database_names, &database, HASH_ENTER, NULL);
 	entry->name = ((Form_pg_database) GETSTRUCT(tuple))->datname;
+	entry->encoding = ((Form_pg_database) GETSTRUCT(tuple))->encoding;
 	ReleaseSysCache(tuple);
 	return entry;
 }

@@ -20,6 +20,7 @@ typedef struct FtDatabaseName
 {
 	Oid			oid;
 	NameData	name;
+	int			encoding;
 } FtDatabaseName;
 
 typedef struct FtTablespaceName

@@ -14,10 +14,8 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "catalog/pg_authid.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -28,19 +26,20 @@
 #include "diagnostics/catalog_names.h"
 #include "diagnostics/history.h"
 #include "diagnostics/lock_object.h"
+#include "diagnostics/visibility.h"
+#include "recode.h"
 
 /* A prepared transaction that was seen: its gid is among the texts. */
 typedef struct SeenPrepared
 {
 	TransactionId xid;
+	Oid			database;
 	uint64		text;
 } SeenPrepared;
 
 struct FtHistoryViewer
 {
-	bool		read_all;		/* the caller may see everything */
-	Oid			checked_role;	/* the role that may_see is about */
-	bool		may_see;
+	bool		see_all;
 	SeenPrepared *prepared;
 	int			prepared_count;
 };
@@ -51,7 +50,7 @@ ft_history_viewer(const FtHistory *history)
 	FtHistoryViewer *viewer = palloc0(sizeof(FtHistoryViewer));
 	int			count = 0;
 
-	viewer->read_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+	viewer->see_all = ft_may_see_all();
 	for (int i = 0; i < history->run_count; i++)
 		count += history->runs[i].state.pid == 0;
 	viewer->prepared = palloc(sizeof(SeenPrepared) * (count + 1));
@@ -60,22 +59,11 @@ ft_history_viewer(const FtHistory *history)
 		const FtHistoryState *state = &history->runs[i].state;
 
 		if (state->pid == 0)
-			viewer->prepared[viewer->prepared_count++] = (SeenPrepared) {state->xid, state->text};
+			viewer->prepared[viewer->prepared_count++] = (SeenPrepared) {
+				state->xid, state->database, state->text
+			};
 	}
 	return viewer;
-}
-
-static bool
-may_see(FtHistoryViewer *viewer, Oid role)
-{
-	if (viewer->read_all)
-		return true;
-	if (viewer->checked_role != role)
-	{
-		viewer->checked_role = role;
-		viewer->may_see = has_privs_of_role(GetUserId(), role);
-	}
-	return OidIsValid(role) && viewer->may_see;
 }
 
 static void
@@ -117,14 +105,19 @@ set_names(const FtHistoryState *state, Datum *values, bool *nulls)
 		set(values, nulls, FT_HISTORY_BACKEND_XID, TransactionIdGetDatum(state->xid));
 }
 
-/* Cut where it was cut, but not in the middle of a character. */
+/*
+ * A text in the encoding of this database; it was stored in that of the
+ * session's, and may have been cut in the middle of a character.
+ */
 static void
-set_query(const FtHistoryTexts *texts, Datum *values, bool *nulls)
+set_foreign_text(Oid database, const char *text, int length, FtHistoryColumn column,
+				 Datum *values, bool *nulls)
 {
-	int			length = pg_mbcliplen(texts->query, texts->query_length, texts->query_length);
+	const FtDatabaseName *name = ft_database_name(database);
+	int			encoding = name != NULL ? name->encoding : GetDatabaseEncoding();
 
-	set(values, nulls, FT_HISTORY_QUERY,
-		PointerGetDatum(cstring_to_text_with_len(texts->query, length)));
+	length = pg_encoding_mbcliplen(encoding, text, length, length);
+	set(values, nulls, column, CStringGetTextDatum(ft_recode(pnstrdup(text, length), encoding)));
 }
 
 static void
@@ -137,7 +130,8 @@ set_gid(FtHistoryViewer *viewer, TransactionId xid, Datum *values, bool *nulls)
 		if (viewer->prepared[i].xid == xid &&
 			ft_history_texts(viewer->prepared[i].text, &texts))
 		{
-			set_text(values, nulls, FT_HISTORY_PREPARED_GID, texts.query);
+			set_foreign_text(viewer->prepared[i].database, texts.query, texts.query_length,
+							 FT_HISTORY_PREPARED_GID, values, nulls);
 			return;
 		}
 	}
@@ -206,7 +200,8 @@ set_protected(const FtHistoryState *state, const FtHistoryTexts *texts,
 	set_time(values, nulls, FT_HISTORY_STATE_CHANGE, state->state_change);
 	if (texts != NULL)
 	{
-		set_query(texts, values, nulls);
+		set_foreign_text(state->database, texts->query, texts->query_length,
+						 FT_HISTORY_QUERY, values, nulls);
 		set_text(values, nulls, FT_HISTORY_TRACEPARENT, texts->traceparent);
 	}
 }
@@ -229,13 +224,14 @@ ft_history_row(FtHistoryViewer *viewer, const FtHistoryState *state,
 		set_text(values, nulls, FT_HISTORY_STATE, "prepared");
 		set_time(values, nulls, FT_HISTORY_STATE_CHANGE, state->state_change);
 		if (has_texts)
-			set_text(values, nulls, FT_HISTORY_PREPARED_GID, texts.query);
+			set_foreign_text(state->database, texts.query, texts.query_length,
+							 FT_HISTORY_PREPARED_GID, values, nulls);
 		return;
 	}
 	if (has_texts)
 		set(values, nulls, FT_HISTORY_APPLICATION_NAME, CStringGetTextDatum(texts.application));
-	if (may_see(viewer, state->role))
+	if (viewer->see_all || ft_may_see(state->role))
 		set_protected(state, has_texts ? &texts : NULL, values, nulls);
 	else
-		set_text(values, nulls, FT_HISTORY_QUERY, "<insufficient privilege>");
+		set_text(values, nulls, FT_HISTORY_QUERY, FT_NOT_VISIBLE);
 }
