@@ -16,6 +16,7 @@
 #include "diagnostics/blocking_log.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/history.h"
+#include "diagnostics/horizon_watch.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/session_outcomes.h"
@@ -60,6 +61,7 @@ _PG_init(void)
 	ft_replication_slots_init();
 	ft_wal_rate_init();
 	ft_xid_clock_init();
+	ft_horizon_watch_init();
 	ft_session_outcomes_init();
 	ft_error_log_init();
 	ft_deadlock_init();

@@ -21,15 +21,13 @@
 
 #include <math.h>
 
-#include "access/reloptions.h"
 #include "access/table.h"
 #include "access/xlog.h"
+#include "catalog/catalog.h"
 #include "catalog/pg_class.h"
-#include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/autovacuum.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -40,21 +38,27 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "diagnostics/autovacuum.h"
+#include "diagnostics/catalog_names.h"
+#include "diagnostics/horizon.h"
+#include "diagnostics/horizon_watch.h"
+#include "diagnostics/running_vacuum.h"
 #include "errors.h"
 #include "relation_size.h"
+#include "threshold.h"
 
 PG_FUNCTION_INFO_V1(ft_dead_tuples);
 
-#define WARNING_DEAD_TUPLES 10000
-#define COLUMNS 19
+#define COLUMNS 24
 
 /* What is copied out of the shared statistics of a table. */
 typedef struct TableStatistics
 {
+	Oid			dboid;			/* invalid for shared catalogs */
 	Oid			relid;
-	bool		shared;
 	int64		live;
 	int64		dead;
+	int64		inserts;		/* since the last vacuum */
 	TimestampTz last_vacuum;
 	TimestampTz last_autovacuum;
 	int64		vacuum_count;
@@ -68,12 +72,18 @@ typedef struct TableList
 	Size		size;
 } TableList;
 
-/* What autovacuum thinks of a table. */
-typedef struct AutovacuumView
+/* What all rows are made from. */
+typedef struct Context
 {
-	bool		enabled;
-	double		threshold;
-} AutovacuumView;
+	ReturnSetInfo *result;
+	TupleDesc	pg_class_desc;
+	const FtThreshold *count;
+	const FtThreshold *percent;
+	FtRunningVacuums *vacuums;
+	TransactionId horizons[FT_HORIZONS];
+	TimestampTz vacuums_since;	/* see horizon_watch.h */
+	int			multixact_freeze_max_age;
+} Context;
 
 static void
 add_table(TableList *list, const PgStat_HashKey *key,
@@ -88,10 +98,11 @@ add_table(TableList *list, const PgStat_HashKey *key,
 									 list->size * sizeof(TableStatistics));
 	}
 	table = &list->tables[list->count++];
+	table->dboid = key->dboid;
 	table->relid = ft_stat_key_object(*key);
-	table->shared = !OidIsValid(key->dboid);
 	table->live = ft_stat_live_tuples(entry);
 	table->dead = ft_stat_dead_tuples(entry);
+	table->inserts = ft_stat_inserts_since_vacuum(entry);
 	table->last_vacuum = ft_stat_last_vacuum(entry);
 	table->last_autovacuum = ft_stat_last_autovacuum(entry);
 	table->vacuum_count = entry->vacuum_count;
@@ -107,15 +118,17 @@ compare_tables(const void *a, const void *b)
 
 	if (left->dead != right->dead)
 		return left->dead > right->dead ? -1 : 1;
+	if (left->dboid != right->dboid)
+		return left->dboid < right->dboid ? -1 : 1;
 	return left->relid < right->relid ? -1 : left->relid > right->relid;
 }
 
 /*
- * Collect this database's relations, and the shared ones, with at least
- * min_dead dead tuples.
+ * Collect the relations of this database, or of all, and the shared ones, with
+ * at least min_dead dead tuples.
  */
 static void
-collect_tables(int64 min_dead, TableList *list)
+collect_tables(int64 min_dead, bool all_databases, TableList *list)
 {
 	dshash_seq_status status;
 	PgStatShared_HashEntry *entry;
@@ -130,7 +143,8 @@ collect_tables(int64 min_dead, TableList *list)
 		PgStatShared_Relation *shared;
 
 		if (entry->key.kind != PGSTAT_KIND_RELATION || entry->dropped ||
-			(entry->key.dboid != MyDatabaseId && OidIsValid(entry->key.dboid)))
+			(!all_databases && entry->key.dboid != MyDatabaseId &&
+			 OidIsValid(entry->key.dboid)))
 			continue;
 
 		shared = (PgStatShared_Relation *) dsa_get_address(pgStatLocal.dsa,
@@ -151,145 +165,195 @@ collect_tables(int64 min_dead, TableList *list)
 }
 
 /*
- * The table that a TOAST table belongs to, which its name tells.  NULL if
- * that table is gone.
+ * A warning from so many dead tuples; of a table with that many, their share
+ * counts as well.
  */
-static HeapTuple
-toast_owner(Form_pg_class toast)
+static const char *
+severity_of(const Context *context, const TableStatistics *table, double percent)
 {
-	Oid			relid;
-	HeapTuple	tuple;
+	FtSeverity	severity = ft_severity_of(context->count, table->dead);
 
-	if (sscanf(NameStr(toast->relname), "pg_toast_%u", &relid) != 1)
-		return NULL;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (HeapTupleIsValid(tuple) &&
-		((Form_pg_class) GETSTRUCT(tuple))->reltoastrelid != toast->oid)
-	{
-		ReleaseSysCache(tuple);
-		return NULL;
-	}
-	return tuple;
+	if (severity != FT_SEVERITY_OK)
+		severity = Max(severity, ft_severity_of(context->percent, percent));
+	return ft_severity_name(severity);
 }
 
 /*
- * The threshold of dead tuples past which autovacuum vacuums a table, by the
- * formula of relation_needs_vacanalyze().  A TOAST table without storage
- * parameters of its own takes those of its table.
+ * Is all that was deleted or replaced in a table too new to be removed?  So
+ * it is if no transaction in it is older than the horizon, or if the table was
+ * vacuumed since the horizon is where it is.
+ */
+static bool
+horizon_keeps(const Context *context, const TableStatistics *table, Form_pg_class form,
+			  const FtAutovacuum *autovacuum)
+{
+	FtHorizonKind kind = form->relisshared ? FT_HORIZON_SHARED :
+		IsCatalogRelationOid(form->oid) || autovacuum->catalog_to_users ?
+		FT_HORIZON_CATALOG : FT_HORIZON_DATA;
+	TransactionId horizon = context->horizons[kind];
+
+	if (table->dead == 0 || !TransactionIdIsValid(horizon) ||
+		form->relpersistence == RELPERSISTENCE_TEMP)
+		return false;
+	if (TransactionIdIsNormal(form->relfrozenxid) &&
+		TransactionIdFollowsOrEquals(form->relfrozenxid, horizon))
+		return true;
+	return kind == FT_HORIZON_DATA && context->vacuums_since != 0 &&
+		Max(table->last_vacuum, table->last_autovacuum) > context->vacuums_since;
+}
+
+typedef struct Row
+{
+	Datum		values[COLUMNS];
+	bool		nulls[COLUMNS];
+	int			next;
+} Row;
+
+static void
+put(Row *row, Datum value)
+{
+	row->values[row->next++] = value;
+}
+
+static void
+put_unless(Row *row, bool isnull, Datum value)
+{
+	row->nulls[row->next] = isnull;
+	put(row, value);
+}
+
+static void
+put_text(Row *row, const char *value)
+{
+	put_unless(row, value == NULL, value == NULL ? (Datum) 0 : CStringGetTextDatum(value));
+}
+
+/*
+ * Add a row.  No tuple is given for a table of another database, of which no
+ * more is known here than its statistics.
  */
 static void
-autovacuum_view(HeapTuple tuple, HeapTuple owner, TupleDesc pg_class_desc,
-				AutovacuumView *view)
+put_row(const Context *context, const TableStatistics *table, HeapTuple tuple,
+		const NameData *schema, HeapTuple owner)
 {
-	Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-	bytea	   *options = extractRelOptions(tuple, pg_class_desc, NULL);
-	AutoVacOpts *vacuum = NULL;
-	double		scale;
-	int			base;
+	Form_pg_class form = HeapTupleIsValid(tuple) ? (Form_pg_class) GETSTRUCT(tuple) : NULL;
+	const FtDatabaseName *database = ft_database_name(table->dboid);
+	FtAutovacuum autovacuum = {0};
+	const char *size_note = "in another database";
+	int64		size = -1;
+	double		all = (double) table->live + (double) table->dead;
+	double		percent = all > 0 ? rint(10000.0 * table->dead / all) / 100 : 0;
+	int			pid = ft_vacuum_pid(context->vacuums, table->dboid, table->relid);
+	Row			row = {0};
 
-	if (options == NULL && HeapTupleIsValid(owner))
-		options = extractRelOptions(owner, pg_class_desc, NULL);
-	if (options != NULL)
-		vacuum = &((StdRdOptions *) options)->autovacuum;
+	if (form != NULL)
+	{
+		ft_autovacuum_of(tuple, owner, context->pg_class_desc,
+						 context->multixact_freeze_max_age, &autovacuum);
+		size_note = ft_relation_total_size(table->relid, &size);
+	}
 
-	scale = vacuum != NULL && vacuum->vacuum_scale_factor >= 0 ?
-		vacuum->vacuum_scale_factor : autovacuum_vac_scale;
-	base = vacuum != NULL && vacuum->vacuum_threshold >= 0 ?
-		vacuum->vacuum_threshold : autovacuum_vac_thresh;
+	put_unless(&row, form == NULL, NameGetDatum(schema));
+	put_unless(&row, form == NULL, form == NULL ? (Datum) 0 : NameGetDatum(&form->relname));
+	put(&row, Int64GetDatum(table->live));
+	put(&row, Int64GetDatum(table->dead));
+	put(&row, Float8GetDatum(percent));
+	put_unless(&row, size < 0, Int64GetDatum(size));
+	put_unless(&row, table->last_vacuum == 0, TimestampTzGetDatum(table->last_vacuum));
+	put_unless(&row, table->last_autovacuum == 0, TimestampTzGetDatum(table->last_autovacuum));
+	put_unless(&row, form == NULL, Int64GetDatum((int64) autovacuum.threshold));
+	put_unless(&row, form == NULL || autovacuum.threshold <= 0,
+			   Float8GetDatum(autovacuum.threshold > 0 ?
+							  rint(10000.0 * table->dead / autovacuum.threshold) / 100 : 0));
+	put_text(&row, severity_of(context, table, percent));
+	put_text(&row, size_note);
+	put_unless(&row, database == NULL, database == NULL ? (Datum) 0 : NameGetDatum(&database->name));
+	put(&row, ObjectIdGetDatum(table->relid));
+	put_unless(&row, form == NULL, form == NULL ? (Datum) 0 : CharGetDatum(form->relkind));
+	put_unless(&row, !HeapTupleIsValid(owner), HeapTupleIsValid(owner) ?
+			   ObjectIdGetDatum(((Form_pg_class) GETSTRUCT(owner))->oid) : (Datum) 0);
+	put_unless(&row, form == NULL, BoolGetDatum(autovacuum.enabled));
+	put(&row, Int64GetDatum(table->vacuum_count));
+	put(&row, Int64GetDatum(table->autovacuum_count));
+	put_unless(&row, !OidIsValid(table->dboid), ObjectIdGetDatum(table->dboid));
+	put_unless(&row, form == NULL || autovacuum.insert_threshold < 0,
+			   Int64GetDatum((int64) autovacuum.insert_threshold));
+	put(&row, Int64GetDatum(table->inserts));
+	put_text(&row, form != NULL && horizon_keeps(context, table, form, &autovacuum) ?
+			 "yes" : "unknown");
+	put_unless(&row, pid == 0, Int32GetDatum(pid));
+	Assert(row.next == context->result->setDesc->natts);
 
-	view->enabled = AutoVacuumingActive() &&
-		(vacuum == NULL || vacuum->enabled) &&
-		form->relpersistence != RELPERSISTENCE_TEMP;
-	view->threshold = base + scale * Max(form->reltuples, 0);
-	view->threshold = ft_capped_threshold(view->threshold, vacuum);
-
-	if (options != NULL)
-		pfree(options);
+	tuplestore_putvalues(context->result->setResult, context->result->setDesc,
+						 row.values, row.nulls);
 }
 
 /* Add the row of one table, unless it was dropped meanwhile. */
 static void
-put_table(ReturnSetInfo *result, const TableStatistics *table,
-		  TupleDesc pg_class_desc, Datum datname)
+put_table(const Context *context, const TableStatistics *table)
 {
-	Datum		values[COLUMNS] = {0};
-	bool		nulls[COLUMNS] = {0};
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table->relid));
+	HeapTuple	tuple;
 	HeapTuple	owner = NULL;
 	Form_pg_class form;
-	AutovacuumView view;
 	NameData	schema;
 	char	   *schema_name;
-	const char *size_note;
-	int64		size;
-	double		all = (double) table->live + (double) table->dead;
-	int			i = 0;
 
+	if (OidIsValid(table->dboid) && table->dboid != MyDatabaseId)
+	{
+		put_row(context, table, NULL, NULL, NULL);
+		return;
+	}
+
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table->relid));
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	schema_name = get_namespace_name(form->relnamespace);
-	if (schema_name == NULL ||
-		(form->relkind != RELKIND_RELATION &&
-		 form->relkind != RELKIND_MATVIEW &&
-		 form->relkind != RELKIND_TOASTVALUE))
+	if (schema_name != NULL &&
+		(form->relkind == RELKIND_RELATION ||
+		 form->relkind == RELKIND_MATVIEW ||
+		 form->relkind == RELKIND_TOASTVALUE))
 	{
-		ReleaseSysCache(tuple);
-		return;
+		namestrcpy(&schema, schema_name);
+		if (form->relkind == RELKIND_TOASTVALUE)
+			owner = ft_toast_owner(form);
+		put_row(context, table, tuple, &schema, owner);
+		if (HeapTupleIsValid(owner))
+			ReleaseSysCache(owner);
 	}
-	namestrcpy(&schema, schema_name);
-	if (form->relkind == RELKIND_TOASTVALUE)
-		owner = toast_owner(form);
-	autovacuum_view(tuple, owner, pg_class_desc, &view);
-	size_note = ft_relation_total_size(table->relid, &size);
-
-	values[i++] = NameGetDatum(&schema);
-	values[i++] = NameGetDatum(&form->relname);
-	values[i++] = Int64GetDatum(table->live);
-	values[i++] = Int64GetDatum(table->dead);
-	values[i++] = Float8GetDatum(all > 0 ?
-								 rint(10000.0 * table->dead / all) / 100 : 0);
-	nulls[i] = size < 0;
-	values[i++] = Int64GetDatum(size);
-	nulls[i] = table->last_vacuum == 0;
-	values[i++] = TimestampTzGetDatum(table->last_vacuum);
-	nulls[i] = table->last_autovacuum == 0;
-	values[i++] = TimestampTzGetDatum(table->last_autovacuum);
-	values[i++] = Int64GetDatum((int64) view.threshold);
-	nulls[i] = view.threshold <= 0;
-	values[i++] = Float8GetDatum(view.threshold > 0 ?
-								 rint(10000.0 * table->dead / view.threshold) / 100 : 0);
-	values[i++] = CStringGetTextDatum(table->dead >= WARNING_DEAD_TUPLES ?
-									  "WARNING" : "INFO");
-	nulls[i] = size_note == NULL;
-	values[i++] = size_note == NULL ? (Datum) 0 : CStringGetTextDatum(size_note);
-	nulls[i] = table->shared;
-	values[i++] = datname;
-	values[i++] = ObjectIdGetDatum(table->relid);
-	values[i++] = CharGetDatum(form->relkind);
-	nulls[i] = !HeapTupleIsValid(owner);
-	values[i++] = HeapTupleIsValid(owner) ?
-		ObjectIdGetDatum(((Form_pg_class) GETSTRUCT(owner))->oid) : (Datum) 0;
-	values[i++] = BoolGetDatum(view.enabled);
-	values[i++] = Int64GetDatum(table->vacuum_count);
-	values[i++] = Int64GetDatum(table->autovacuum_count);
-	Assert(i == result->setDesc->natts);
-
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-
-	if (HeapTupleIsValid(owner))
-		ReleaseSysCache(owner);
 	ReleaseSysCache(tuple);
 }
 
+static void
+prepare(Context *context, ReturnSetInfo *result, Relation pg_class)
+{
+	FtThresholds *thresholds = ft_thresholds_read();
+	FtHolders  *holders = ft_holders();
+
+	context->result = result;
+	context->pg_class_desc = RelationGetDescr(pg_class);
+	context->count = ft_threshold(thresholds, "dead_tuples");
+	context->percent = ft_threshold(thresholds, "dead_tuple_percent");
+	context->vacuums = ft_running_vacuums();
+	for (int kind = 0; kind < FT_HORIZONS; kind++)
+		context->horizons[kind] = ft_horizon(holders, (FtHorizonKind) kind, MyDatabaseId);
+	context->vacuums_since = ft_horizon_watch_vacuums(MyDatabaseId,
+													  context->horizons[FT_HORIZON_DATA]);
+	context->multixact_freeze_max_age = ft_multixact_freeze_max_age();
+}
+
+/*
+ * ft.dead_tuples(min_dead bigint, all_databases boolean)
+ */
 Datum
 ft_dead_tuples(PG_FUNCTION_ARGS)
 {
 	int64		min_dead = PG_GETARG_INT64(0);
+	bool		all_databases = PG_GETARG_BOOL(1);
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TableList	list;
+	Context		context;
 	Relation	pg_class;
-	Datum		datname;
 	MemoryContext row_context;
 	MemoryContext old_context;
 
@@ -306,24 +370,25 @@ ft_dead_tuples(PG_FUNCTION_ARGS)
 				(errmsg("a standby does not count dead tuples"),
 				 errhint("Ask the primary.")));
 
-	collect_tables(min_dead, &list);
+	collect_tables(min_dead, all_databases, &list);
 
 	/* Names and sizes are to be those of now, though no lock brings them. */
 	AcceptInvalidationMessages();
 
-	datname = DirectFunctionCall1(namein,
-								  CStringGetDatum(get_database_name(MyDatabaseId)));
 	row_context = AllocSetContextCreate(CurrentMemoryContext,
 										"dead tuples row", ALLOCSET_DEFAULT_SIZES);
 	pg_class = table_open(RelationRelationId, AccessShareLock);
+	prepare(&context, result, pg_class);
+	ft_names_begin();
 	for (Size i = 0; i < list.count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		old_context = MemoryContextSwitchTo(row_context);
-		put_table(result, &list.tables[i], RelationGetDescr(pg_class), datname);
+		put_table(&context, &list.tables[i]);
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(row_context);
 	}
+	ft_names_end();
 	table_close(pg_class, AccessShareLock);
 
 	return (Datum) 0;

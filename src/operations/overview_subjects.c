@@ -144,9 +144,9 @@
 
 #define DEAD_TUPLES_QUERY \
 	"WITH bad AS MATERIALIZED (" \
-	"    SELECT *, count(*) FILTER (WHERE severity = 'WARNING') OVER () AS warnings" \
+	"    SELECT *, count(*) FILTER (WHERE severity <> 'OK') OVER () AS warnings" \
 	"      FROM ft.dead_tuples() ORDER BY n_dead_tup DESC LIMIT 1)" \
-	"SELECT CASE severity WHEN 'WARNING' THEN 'WARNING' ELSE 'OK' END," \
+	"SELECT CASE severity WHEN 'OK' THEN 'OK' ELSE 'WARNING' END," \
 	"       format('%I.%I has %s (%s %%); %s past 10,000', schemaname, relname," \
 	"              n_dead_tup, round(dead_tuple_percent), coalesce(nullif(warnings, 0)::text, 'none'))," \
 	"       'TABLE ft.dead_tuples_summary'" \

@@ -36,6 +36,7 @@
 #include "diagnostics/deadlock.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/history.h"
+#include "diagnostics/horizon_watch.h"
 #include "diagnostics/memory.h"
 #include "diagnostics/replication_slots.h"
 #include "diagnostics/session_outcomes.h"
@@ -67,6 +68,7 @@ static const FtSamplerTask tasks[] = {
 	{"disk", &ft_disk_sample_interval, ft_disk_sample},
 	{"xid clock", &ft_xid_clock_interval, ft_xid_clock_tick},
 	{"deadlock counts", &deadlock_interval, ft_deadlock_sample},
+	{"horizon", &ft_xid_clock_interval, ft_horizon_watch_tick},
 	{NULL}
 };
 

@@ -7,10 +7,10 @@ SELECT has_schema('ft');
 SELECT has_extension('fault_tolerance');
 
 -- D4
-SELECT has_function('ft', 'dead_tuples', ARRAY['bigint']);
-SELECT is(pg_get_function_arguments('ft.dead_tuples(bigint)'::regprocedure)
+SELECT has_function('ft', 'dead_tuples', ARRAY['bigint', 'boolean']);
+SELECT is(pg_get_function_arguments('ft.dead_tuples(bigint, boolean)'::regprocedure)
               LIKE 'min_dead bigint DEFAULT 1000,%', true, 'dead_tuples: parameter and default');
-SELECT is(tap.first_columns('ft.dead_tuples(bigint)'::regprocedure, 8),
+SELECT is(tap.first_columns('ft.dead_tuples(bigint, boolean)'::regprocedure, 8),
           'schemaname name, relname name, n_live_tup bigint, n_dead_tup bigint, '
           'dead_tuple_percent double precision, total_size bigint, '
           'last_vacuum timestamp with time zone, last_autovacuum timestamp with time zone',
@@ -66,12 +66,12 @@ SELECT ok((SELECT count(*) BETWEEN 1 AND 12 FROM ft.overview), 'overview: at mos
 
 -- Who may.
 SELECT function_privs_are('ft', name, args, 'pg_monitor', ARRAY['EXECUTE'], name || ': for pg_monitor')
-  FROM (VALUES ('dead_tuples', ARRAY['bigint']),
+  FROM (VALUES ('dead_tuples', ARRAY['bigint', 'boolean']),
                ('long_transactions', ARRAY['interval']),
                ('replication_lag', ARRAY[]::text[]),
                ('check_fault_tolerance_alerts', ARRAY[]::text[])) AS f(name, args);
 CREATE ROLE contract_nobody;
-SELECT is((SELECT count(*) FROM (VALUES ('ft.dead_tuples(bigint)'), ('ft.long_transactions(interval)'),
+SELECT is((SELECT count(*) FROM (VALUES ('ft.dead_tuples(bigint, boolean)'), ('ft.long_transactions(interval)'),
                                         ('ft.replication_lag()'), ('ft.check_fault_tolerance_alerts()')) AS f(name)
             WHERE has_function_privilege('contract_nobody', name, 'EXECUTE')), 0::bigint,
           'and for nobody else');

@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * horizon_watch.c
+ *	  Since when a horizon stands where it does.
+ *
+ * That a table has dead rows after a vacuum does not tell whether the next one
+ * could remove them: the server keeps no record of what a vacuum had to leave.
+ * But it follows if the horizon has stood where it is since before that vacuum
+ * began: then all that could go went, and what is dead now died after.
+ *
+ * So the sampler notes where the data horizon of each database is, and since
+ * when.  Statistics tell when a vacuum of a table ended, not when it began; so
+ * it is also noted when those that ran as the horizon came to its place have
+ * ended: one that ends later has begun later.  A horizon does not move back,
+ * but for feedback of a standby that comes between two looks and goes again.
+ *
+ * A database where nobody holds anything has the horizon of slots and standbys,
+ * which stands under no database.  One that has an entry of its own keeps it
+ * as long as it says something else.
+ *
+ * Locking: shared->lock, exclusive for the sampler's task, shared for a look.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "storage/lwlock.h"
+
+#include "diagnostics/horizon.h"
+#include "diagnostics/horizon_watch.h"
+#include "diagnostics/running_vacuum.h"
+#include "shmem.h"
+
+#define MAX_STANDS 256
+
+typedef struct Stand
+{
+	Oid			database;
+	TransactionId horizon;
+	TimestampTz since;			/* it has been there at least since then */
+	TimestampTz vacuums_since;	/* see horizon_watch.h; 0 if not yet known */
+} Stand;
+
+typedef struct HorizonWatch
+{
+	LWLock	   *lock;			/* constant; protects all of it */
+	bool		overflowed;		/* nothing is known of a database without entry */
+	int			count;			/* the first is that of no database */
+	Stand		stands[MAX_STANDS];
+} HorizonWatch;
+
+static HorizonWatch *shared = NULL;
+
+static Size
+watch_size(void)
+{
+	return sizeof(HorizonWatch);
+}
+
+static void
+watch_create(void *memory, LWLockPadded *locks)
+{
+	shared->lock = &locks[0].lock;
+	shared->count = 1;
+}
+
+static const FtShmemPart watch_part = {
+	.name = "horizon watch",
+	.size = watch_size,
+	.locks = 1,
+	.create = watch_create,
+	.address = (void **) &shared,
+};
+
+void
+ft_horizon_watch_init(void)
+{
+	ft_shmem_register(&watch_part);
+}
+
+static Stand *
+find_stand(Oid database)
+{
+	for (int i = 0; i < shared->count; i++)
+	{
+		if (shared->stands[i].database == database)
+			return &shared->stands[i];
+	}
+	return NULL;
+}
+
+/* Entries of databases that somebody holds something in. */
+static void
+add_stands(const FtHolders *holders)
+{
+	for (int i = 0; i < holders->count; i++)
+	{
+		const FtHolder *holder = &holders->items[i];
+		Stand	   *stand;
+
+		if ((holder->kind != FT_HOLDER_BACKEND && holder->kind != FT_HOLDER_PREPARED) ||
+			find_stand(holder->database) != NULL)
+			continue;
+		if (shared->count == MAX_STANDS)
+		{
+			shared->overflowed = true;
+			return;
+		}
+
+		/* until now it had the horizon of no database */
+		stand = &shared->stands[shared->count++];
+		*stand = shared->stands[0];
+		if (shared->overflowed)
+			stand->horizon = InvalidTransactionId;
+		stand->database = holder->database;
+	}
+}
+
+static bool
+all_began_after(const FtRunningVacuums *vacuums, TimestampTz time)
+{
+	for (int i = 0; i < vacuums->count; i++)
+	{
+		if (vacuums->items[i].started <= time)
+			return false;
+	}
+	return true;
+}
+
+static void
+update_stand(Stand *stand, const FtHolders *holders, const FtRunningVacuums *vacuums,
+			 TimestampTz now)
+{
+	TransactionId horizon = ft_horizon(holders, FT_HORIZON_DATA, stand->database);
+
+	/* the clock may have been set back */
+	if (stand->horizon != horizon || stand->since > now || stand->vacuums_since > now)
+	{
+		stand->horizon = horizon;
+		stand->since = now;
+		stand->vacuums_since = 0;
+	}
+	else if (stand->vacuums_since == 0 && all_began_after(vacuums, stand->since))
+		stand->vacuums_since = now;
+}
+
+/* Does the entry say no more than that of no database? */
+static bool
+is_superfluous(const Stand *stand)
+{
+	const Stand *none = &shared->stands[0];
+
+	return stand->horizon == none->horizon && stand->since <= none->since;
+}
+
+void
+ft_horizon_watch_tick(TimestampTz now)
+{
+	FtHolders  *holders = ft_holders();
+	FtRunningVacuums *vacuums = ft_running_vacuums();
+	int			kept = 1;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	add_stands(holders);
+	for (int i = 0; i < shared->count; i++)
+		update_stand(&shared->stands[i], holders, vacuums, now);
+
+	for (int i = 1; i < shared->count; i++)
+	{
+		if (!is_superfluous(&shared->stands[i]))
+			shared->stands[kept++] = shared->stands[i];
+	}
+	shared->count = kept;
+	LWLockRelease(shared->lock);
+}
+
+TimestampTz
+ft_horizon_watch_vacuums(Oid database, TransactionId horizon)
+{
+	TimestampTz result = 0;
+	const Stand *stand;
+
+	if (shared == NULL || !TransactionIdIsValid(horizon))
+		return 0;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	stand = find_stand(database);
+	if (stand == NULL && !shared->overflowed)
+		stand = &shared->stands[0];
+	if (stand != NULL && stand->horizon == horizon)
+		result = stand->vacuums_since;
+	LWLockRelease(shared->lock);
+	return result;
+}
