@@ -33,6 +33,7 @@ INSTALL_PARTS = \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
 	diagnostics/freeze_age \
+	diagnostics/table_bloat \
 	diagnostics/errors \
 	diagnostics/deadlock \
 	diagnostics/session \
@@ -85,6 +86,7 @@ REGRESS = \
 	xid_clock \
 	xmin_horizon \
 	freeze_age \
+	table_bloat \
 	errors \
 	deadlock \
 	session \

@@ -50,6 +50,9 @@
 #if PG_VERSION_NUM < 160000
 typedef Oid RelFileNumber;
 #define RelationMapOidToFilenumber RelationMapOidToFilenode
+#define ft_relation_file(relation) ((relation)->rd_node.relNode)
+#else
+#define ft_relation_file(relation) ((relation)->rd_locator.relNumber)
 #endif
 #if PG_VERSION_NUM < 170000
 typedef int ProcNumber;

@@ -34,6 +34,7 @@ int			ft_disk_sample_interval = 10 * 1000;
 int			ft_log_blocking_sessions = -1;
 int			ft_log_blocking_wait = -1;
 int			ft_xid_clock_interval = 10 * 1000;
+int			ft_bloat_read_rate = 100 * 1024;
 int			ft_max_session_outcomes = 500;
 
 int			ft_track_errors = FT_TRACK_ERRORS_ERROR;
@@ -219,6 +220,13 @@ define_vacuum_settings(void)
 							&ft_xid_clock_interval,
 							10 * 1000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.bloat_read_rate",
+							"How much ft.table_bloat() reads from disk in a second at most.",
+							"0 means no limit.",
+							&ft_bloat_read_rate,
+							100 * 1024, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
 static void

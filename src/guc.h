@@ -43,6 +43,7 @@ extern PGDLLIMPORT int ft_log_blocking_wait;
 
 /* vacuum */
 extern PGDLLIMPORT int ft_xid_clock_interval;
+extern PGDLLIMPORT int ft_bloat_read_rate;
 
 /* errors */
 extern PGDLLIMPORT int ft_track_errors;
