@@ -34,6 +34,7 @@ INSTALL_PARTS = \
 	diagnostics/xmin_horizon \
 	diagnostics/freeze_age \
 	diagnostics/table_bloat \
+	diagnostics/bloat_estimate \
 	diagnostics/errors \
 	diagnostics/deadlock \
 	diagnostics/session \
@@ -87,6 +88,7 @@ REGRESS = \
 	xmin_horizon \
 	freeze_age \
 	table_bloat \
+	bloat_estimate \
 	errors \
 	deadlock \
 	session \

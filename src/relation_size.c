@@ -54,22 +54,14 @@ typedef struct Location
 } Location;
 
 /*
- * Look up where the files of a relation are.  False if it does not exist or
- * has none.  Follows RelationInitPhysicalAddr().
+ * Where the files of a relation are, by its row of pg_class.  False if it has
+ * none.  Follows RelationInitPhysicalAddr().
  */
 static bool
-locate(Oid relid, Location *location)
+locate_form(Form_pg_class form, Location *location)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class form;
-	bool		found;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
-
 	memset(location, 0, sizeof(Location));
-	location->relid = relid;
+	location->relid = form->oid;
 	location->relkind = form->relkind;
 	location->relpersistence = form->relpersistence;
 	location->toast_relid = form->reltoastrelid;
@@ -83,13 +75,25 @@ locate(Oid relid, Location *location)
 			ProcNumberForTempRelations() :
 			GetTempNamespaceProcNumber(form->relnamespace);
 
-	found = RELKIND_HAS_STORAGE(form->relkind);
-	if (found)
-		location->number = form->relfilenode ? form->relfilenode :
-			RelationMapOidToFilenumber(relid, form->relisshared);
+	if (!RELKIND_HAS_STORAGE(form->relkind))
+		return false;
+	location->number = form->relfilenode ? form->relfilenode :
+		RelationMapOidToFilenumber(form->oid, form->relisshared);
+	return OidIsValid(location->number);
+}
 
+/* Look that up.  False if the relation does not exist or has no files. */
+static bool
+locate(Oid relid, Location *location)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		found;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	found = locate_form((Form_pg_class) GETSTRUCT(tuple), location);
 	ReleaseSysCache(tuple);
-	return found && OidIsValid(location->number);
+	return found;
 }
 
 /*
@@ -189,6 +193,18 @@ add_relation(const Location *location, int64 *size)
 			return error;
 	}
 	return 0;
+}
+
+int64
+ft_relation_main_size(Form_pg_class form)
+{
+	Location	location;
+	int64		size = 0;
+
+	if (!locate_form(form, &location) ||
+		add_fork(&location, MAIN_FORKNUM, &size) != 0)
+		return -1;
+	return size;
 }
 
 /* Are the files still the relation's? */
