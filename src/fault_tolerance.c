@@ -55,7 +55,6 @@ _PG_init(void)
 
 	ft_history_init();
 	ft_blocking_log_init();
-	ft_memory_init();
 	ft_disk_init();
 	ft_memory_init();
 	ft_replication_slots_init();

@@ -27,7 +27,7 @@
 #include "fault_tolerance.h"
 #include "shmem.h"
 
-#define MAX_PARTS 16
+#define MAX_PARTS 32
 
 FtShared   *ft_shared = NULL;
 
