@@ -48,6 +48,8 @@ CREATE INDEX nulls_a ON nulls (a);
 CREATE INDEX nulls_b ON nulls (b);
 CREATE INDEX nulls_ca ON nulls (c, a);
 CREATE INDEX wide_hash ON wide USING hash (id);
+-- Reported first, or ANALYZE and the report would both count them.
+SELECT pg_stat_force_next_flush();
 VACUUM ANALYZE;
 
 -- Of each, the estimate and the exact, in per cent of its size.
@@ -98,6 +100,7 @@ SELECT bool_and(bloat_bytes >= next OR next IS NULL) AS most_first
 -- What is not known is not reckoned with; what is guessed is no alarm.
 CREATE TABLE unknown (id integer PRIMARY KEY, t text) WITH (autovacuum_enabled = off);
 INSERT INTO unknown SELECT i, 'x' FROM generate_series(1, 1000) AS i;
+SELECT pg_stat_force_next_flush();
 SELECT kind, relname, severity, estimated_size, bloat_bytes, bloat_percent, n_tuples, note
   FROM ft.bloat_estimate(0) WHERE schemaname = 'estimate' AND relname LIKE 'unknown%' ORDER BY relname;
 VACUUM unknown;
