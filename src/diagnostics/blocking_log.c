@@ -31,7 +31,6 @@
 #include "diagnostics/backend_entry.h"
 #include "diagnostics/blocking_log.h"
 #include "diagnostics/catalog_names.h"
-#include "diagnostics/prepared.h"
 #include "guc.h"
 #include "shmem.h"
 #include "threshold.h"
@@ -207,23 +206,23 @@ tell_of_session(const FtBackendEntry *entry, const Behind *behind, TimestampTz n
 	pfree(text.data);
 }
 
+/*
+ * Names of prepared transactions can be asked for only in a database, which
+ * the sampler has none of.
+ */
 static void
-tell_of_prepared(const FtLockProcess *process, const Behind *behind, TimestampTz now)
+tell_of_prepared(const FtLockProcess *process, const PGPROC *proc, const Behind *behind)
 {
-	const FtPrepared *prepared = ft_prepared_find(ft_prepared_list(), process->xid);
 	StringInfoData text;
 
-	if (prepared == NULL)
-		return;
 	initStringInfo(&text);
-	append_identity(&text, prepared->owner, prepared->database);
-	appendStringInfoString(&text, ", prepared");
-	append_duration(&text, prepared->prepared_at, now);
+	append_identity(&text, proc->roleId, proc->databaseId);
 	ereport(LOG,
-			(errmsg("blocking is critical: prepared transaction \"%s\" blocks %d sessions, one of them for " INT64_FORMAT " s",
-					prepared->gid, behind->waiting, behind->longest / USECS_PER_SEC),
+			(errmsg("blocking is critical: prepared transaction %u blocks %d sessions, one of them for " INT64_FORMAT " s",
+					process->xid, behind->waiting, behind->longest / USECS_PER_SEC),
 			 errdetail("It is of %s.", text.data),
-			 errhint("COMMIT PREPARED or ROLLBACK PREPARED in that database, as its coordinator has decided."),
+			 errhint("SELECT gid FROM pg_prepared_xacts WHERE transaction = '%u' tells its name; COMMIT PREPARED or ROLLBACK PREPARED in that database, as its coordinator has decided.",
+					 process->xid),
 			 errhidestmt(true), errhidecontext(true)));
 	pfree(text.data);
 }
@@ -272,7 +271,7 @@ tell(const FtLockSnapshot *snapshot, const FtBlockingNode *node, const Behind *b
 	if (process->pid != 0)
 		tell_of_session(&entry, behind, now);
 	else
-		tell_of_prepared(process, behind, now);
+		tell_of_prepared(process, &ProcGlobal->allProcs[node->procno], behind);
 	ft_names_end();
 	if (own)
 		CommitTransactionCommand();

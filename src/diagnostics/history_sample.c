@@ -32,7 +32,6 @@
 #include "diagnostics/blocking_forest.h"
 #include "diagnostics/blocking_log.h"
 #include "diagnostics/history.h"
-#include "diagnostics/prepared.h"
 #include "guc.h"
 
 /* How long the lock table is tried for. */
@@ -45,7 +44,6 @@ typedef struct Gathering
 	FtBackendReader *reader;
 	const FtLockSnapshot *snapshot; /* NULL if nobody waits */
 	const FtBlockingForest *forest;
-	FtPreparedList *prepared;	/* NULL until needed */
 	FtHistoryDraftList drafts;
 	int			waiting;
 } Gathering;
@@ -59,27 +57,6 @@ somebody_waits(void)
 			return true;
 	}
 	return false;
-}
-
-/*
- * Prepared transactions are listed inside a transaction, which the sampler
- * else has none of: the list pins the description of its rows.
- */
-static FtPreparedList *
-list_prepared(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	bool		own = !IsTransactionState();
-	FtPreparedList *list;
-
-	if (own)
-		StartTransactionCommand();
-	MemoryContextSwitchTo(context);
-	list = ft_prepared_list();
-	if (own)
-		CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	return list;
 }
 
 static FtHistoryDraft *
@@ -249,29 +226,22 @@ gather_process(Gathering *gathering, int procno)
 	note_texts(draft, &entry);
 }
 
-/* A prepared transaction that blocks: its gid stands as its query. */
+/*
+ * A prepared transaction that blocks.  Its gid can be asked for only in a
+ * database, which the sampler has none of; readers do.
+ */
 static void
 gather_prepared(Gathering *gathering, const FtBlockingNode *node)
 {
 	const FtLockProcess *process = &gathering->snapshot->processes[node->procno];
+	const PGPROC *proc = &ProcGlobal->allProcs[node->procno];
 	FtHistoryDraft *draft = add_draft(gathering, node->procno);
-	const FtPrepared *prepared;
-
-	if (gathering->prepared == NULL)
-		gathering->prepared = list_prepared();
-	prepared = ft_prepared_find(gathering->prepared, process->xid);
 
 	draft->state.xid = process->xid;
+	draft->state.role = proc->roleId;
+	draft->state.database = proc->databaseId;
 	draft->texts.application = draft->texts.backend_type = "";
 	draft->texts.traceparent = draft->texts.query = "";
-	if (prepared != NULL)
-	{
-		draft->state.role = prepared->owner;
-		draft->state.database = prepared->database;
-		draft->state.state_change = prepared->prepared_at;
-		draft->texts.query = prepared->gid;
-		draft->texts.query_length = strlen(prepared->gid);
-	}
 	note_blocking(gathering, node, &draft->state);
 	draft->state.text = ft_history_known_text(node->procno, &draft->state);
 }
