@@ -54,3 +54,20 @@ start_server()
         sleep 0.1
     done
 }
+
+# A fast shutdown, bounded; fails if it had to be made an immediate one.
+stop_server()
+{
+    local pid tries=600
+
+    pid=$(head -n 1 "$1/data/postmaster.pid" 2> /dev/null) || return 0
+    kill -INT "$pid"
+    while kill -0 "$pid" 2> /dev/null && [ -e "$1/data/postmaster.pid" ]; do
+        tries=$((tries - 1))
+        if [ $tries -eq 0 ]; then
+            kill -QUIT "$pid"
+            return 1
+        fi
+        sleep 0.1
+    done
+}
