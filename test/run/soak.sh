@@ -1,34 +1,63 @@
 #!/bin/bash
 #
-# make soak: the same tests again and again, for what shows once in a while.
+# make soak: long runs, for what shows once in a while or under strange use.
 #
-# Runs all isolation specs and TAP scripts SOAK_ROUNDS times (default 10) on
-# the server found, each time on new servers.  It finds races and crashes that
-# one run is too short to meet; it makes up no load and no faults beyond those
-# that the tests make.  ONLY restricts it as in make test.  Goes on after a
-# failure, whose output it shows.
+# Parts, each a file under test/soak, chosen by ONLY="isolation sqlsmith":
+#
+#   isolation  the server's own isolation specs, with everything of the
+#              extension on and all its diagnostics called beside them
+#   regress    the same with the server's regression suite
+#   sqlsmith   random queries over what is in schema ft
+#   valgrind   the extension's pg_regress tests in a server under valgrind
+#   rounds     the extension's isolation specs and TAP scripts, many times
+#
+# What a part finds is one FAILED line each, with what is needed to see it
+# again.  A part that cannot run here (a package that is not to be had) says
+# so, and is not counted.
+#
+# Settings:
+#   SOAK_CALLERS           sessions that call diagnostics (default 3)
+#   SOAK_CALL_LIMIT        seconds that a call may take (default 20)
+#   SOAK_SOURCE            unpacked sources of the server; else apt's are used
+#   SOAK_SQLSMITH_SECONDS  how long (default 600)
+#   SOAK_SQLSMITH_SEED     where sqlsmith begins (default: by the clock)
+#   SOAK_ROUNDS            how many rounds (default 10)
+#   SOAK_TESTS             words: rounds and valgrind run the tests whose name
+#                          contains one of them (default all)
 #
 # shellcheck source=test/run/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=test/run/suite.sh
 . "$(dirname "$0")/suite.sh"
+# shellcheck source=test/run/cluster.sh
+. "$(dirname "$0")/cluster.sh"
+for part in beside source isolation regress sqlsmith valgrind rounds; do
+    # shellcheck source=/dev/null
+    . "$TOP/test/soak/$part.sh"
+done
+
+PARTS=${ONLY:-isolation regress sqlsmith valgrind rounds}
+for part in $PARTS; do
+    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, rounds"
+done
+# From here on it selects tests.
+ONLY=${SOAK_TESTS:-}
 
 need_server
 make_work
 build_and_install plain || finish
 PASSED=0
 
-rounds=${SOAK_ROUNDS:-10}
-bad=0
-for round in $(seq "$rounds"); do
+SUMMARY=()
+for part in $PARTS; do
+    say "soak: $part"
     before=$FAILED
-    run_isolation > "$WORK/round.log" 2>&1
-    run_tap >> "$WORK/round.log" 2>&1
-    if [ "$FAILED" -gt "$before" ]; then
-        bad=$((bad + 1))
-        cat "$WORK/round.log"
-    fi
-    say "round $round of $rounds: $((FAILED - before)) failed, $bad rounds with failures so far"
+    SECONDS=0
+    NOTE=
+    "soak_$part"
+    SUMMARY+=("$(printf '%-10s %5s s  %3s findings  %s' "$part" "$SECONDS" "$((FAILED - before))" "$NOTE")")
 done
-[ $((PASSED + FAILED)) -gt 0 ] || failed "there is no test named like ${ONLY:-}"
+
+say "PostgreSQL $("$PG_CONFIG" --version)"
+printf '%s\n' "${SUMMARY[@]}"
 finish
