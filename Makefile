@@ -50,6 +50,7 @@ INSTALL_PARTS = \
 	diagnostics/idle_in_transaction \
 	diagnostics/session_outcomes \
 	diagnostics/slow_statement \
+	diagnostics/tracing \
 	diagnostics/lock_order \
 	diagnostics/lock_table \
 	diagnostics/sequences \
@@ -104,6 +105,7 @@ REGRESS = \
 	idle_in_transaction \
 	session_outcomes \
 	slow_statement \
+	tracing \
 	lock_order \
 	access_advice \
 	overview \
@@ -129,6 +131,7 @@ ISOLATION = \
 	history \
 	threshold_locks \
 	deadlock \
+	tracing \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation

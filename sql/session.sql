@@ -64,12 +64,12 @@ RESET ROLE;
 
 -- Who may call it but may not read statistics sees what the server shows him.
 GRANT EXECUTE ON FUNCTION ft.long_transactions(interval), ft.severity(text, double precision),
-    ft.worst_severity(text[]) TO session_nobody;
+    ft.worst_severity(text[]), ft.traceparent(text, text) TO session_nobody;
 BEGIN;
 SET LOCAL ROLE session_nobody;
 SELECT count(*) AS of_others FROM ft.long_transactions('0 s') WHERE query IS NOT NULL;
 ROLLBACK;
 REVOKE EXECUTE ON FUNCTION ft.long_transactions(interval), ft.severity(text, double precision),
-    ft.worst_severity(text[]) FROM session_nobody;
+    ft.worst_severity(text[]), ft.traceparent(text, text) FROM session_nobody;
 REVOKE ALL ON SCHEMA ft FROM session_nobody;
 DROP ROLE session_nobody, session_monitor;

@@ -36,6 +36,7 @@
 #include "diagnostics/lock_snapshot.h"
 #include "diagnostics/prepared.h"
 #include "guc.h"
+#include "traceparent.h"
 
 PG_FUNCTION_INFO_V1(ft_blocking_edges);
 PG_FUNCTION_INFO_V1(ft_blocking_chains);
@@ -104,6 +105,7 @@ enum
 	CHAIN_HELD_MODE,
 	CHAIN_WAITING_PID,
 	CHAIN_SOURCE,
+	CHAIN_TRACEPARENT,
 	CHAIN_COLUMNS
 };
 
@@ -478,6 +480,26 @@ put_advice(Chains *chains, int index, const FtPrepared *prepared, Datum *values,
 		set(values, nulls, CHAIN_RECOMMENDED_SQL, CStringGetTextDatum(advice.sql));
 }
 
+/* The trace of what a session is doing. */
+static void
+put_trace(const FtActivity *activity, Datum *values, bool *nulls)
+{
+	char	   *query = NULL;
+	char	   *application = NULL;
+	char		trace[FT_TRACEPARENT_SIZE];
+
+	if (activity->visible && !activity->nulls[FT_ACTIVITY_QUERY])
+		query = TextDatumGetCString(activity->values[FT_ACTIVITY_QUERY]);
+	if (!activity->nulls[FT_ACTIVITY_APPLICATION_NAME])
+		application = TextDatumGetCString(activity->values[FT_ACTIVITY_APPLICATION_NAME]);
+	if (ft_traceparent_find(query, application, trace))
+		set(values, nulls, CHAIN_TRACEPARENT, CStringGetTextDatum(trace));
+	if (query != NULL)
+		pfree(query);
+	if (application != NULL)
+		pfree(application);
+}
+
 static void
 put_node(Chains *chains, int index, ReturnSetInfo *rsinfo)
 {
@@ -518,6 +540,8 @@ put_node(Chains *chains, int index, ReturnSetInfo *rsinfo)
 
 	memcpy(&values[CHAIN_ACTIVITY], activity->values, sizeof(activity->values));
 	memcpy(&nulls[CHAIN_ACTIVITY], activity->nulls, sizeof(activity->nulls));
+
+	put_trace(activity, values, nulls);
 
 	if (node->level == 0)
 		put_advice(chains, index, prepared, values, nulls);

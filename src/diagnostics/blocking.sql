@@ -63,7 +63,8 @@ CREATE FUNCTION ft.blocking_chains(
     OUT recommended_reason text,
     OUT held_mode text,
     OUT waiting_pid int,
-    OUT source text)
+    OUT source text,
+    OUT traceparent text)
 RETURNS SETOF record
 LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'ft_blocking_chains';

@@ -55,7 +55,8 @@ RETURNS TABLE (
     backend_xmin xid,
     xid_age integer,
     xmin_age integer,
-    prepared_gid text)
+    prepared_gid text,
+    traceparent text)
 LANGUAGE sql VOLATILE STRICT PARALLEL RESTRICTED ROWS 10
 BEGIN ATOMIC
     WITH clock AS MATERIALIZED (
@@ -100,7 +101,8 @@ BEGIN ATOMIC
            t.state_duration, t.datname, t.client_addr, t.backend_type,
            t.backend_start, t.xact_start, t.query_start, t.state_change,
            t.wait_event_type, t.wait_event, t.backend_xid, t.backend_xmin,
-           t.xid_age, t.xmin_age, t.prepared_gid
+           t.xid_age, t.xmin_age, t.prepared_gid,
+           ft.traceparent(t.query, t.application_name)
       FROM open_transaction AS t,
            LATERAL (SELECT ft.worst_severity(
                                ft.severity('transaction', extract(epoch FROM t.transaction_duration)::double precision),
