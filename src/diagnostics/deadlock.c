@@ -230,7 +230,11 @@ ft_deadlock_note(const ErrorData *edata, TimestampTz now)
 	if (record->count > 0)
 		keep_participants(record, lines, Min(record->count, MAX_PARTICIPANTS));
 	else
+	{
+		record->participants[0].pid = MyProcPid;
+		identify(&record->participants[0]);
 		ft_copy_clipped(record->texts, TEXT_SIZE, edata->detail_log);
+	}
 	ft_ring_end(ring, record, number);
 }
 
@@ -329,6 +333,7 @@ put_report(ReturnSetInfo *result, uint64 number, const DeadlockRecord *record)
 	set(values, nulls, 5, Int32GetDatum(record->victim));
 	set(values, nulls, 6, BoolGetDatum(true));
 	set_role(values, nulls, record->role);
+	set_text(values, nulls, 8, record->participants[0].application, record->encoding);
 	if (ft_may_see(record->role))
 		set_text(values, nulls, 15, record->context, record->encoding);
 	set_text(values, nulls, 16, ft_may_see_all() ? record->texts : FT_NOT_VISIBLE, record->encoding);
