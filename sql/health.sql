@@ -10,7 +10,7 @@ SELECT count(ft.sampler_tick(task)) > 0 AS sampled FROM ft.sampler_tasks();
 -- This server runs without fsync and without workers, and its machine is busy.
 CREATE VIEW finding AS
 SELECT check_name, status, object, value, message FROM ft.health_check()
- WHERE check_name NOT IN ('load', 'disk', 'memory', 'requested_checkpoints', 'rollbacks');
+ WHERE check_name NOT IN ('load', 'disk', 'memory', 'requested_checkpoints', 'rollbacks', 'slow_query', 'deadlocks', 'error_rate');
 SELECT check_name, status, object, message FROM finding WHERE status <> 'OK';
 SELECT count(*) > 30 AS many, count(*) FILTER (WHERE message IS NULL) AS mute,
        count(*) FILTER (WHERE status NOT IN ('OK', 'WARNING', 'CRITICAL', 'UNKNOWN')) AS strange,
@@ -89,6 +89,24 @@ SELECT status FROM ft.health_check('{lock_table}');
 DO $$ BEGIN FOR i IN 1 .. 100 LOOP COMMIT; ROLLBACK; END LOOP; END $$;
 SELECT status, value > 10 AS value FROM ft.health_check('{rollbacks}');
 SELECT ft.reset_session_outcomes();
+
+-- An error, and a slow statement.
+SELECT ft.reset_errors();
+SELECT status, value, message LIKE 'no error in%' AS none FROM ft.health_check('{error_rate}');
+SELECT ft.set_threshold('error_rate', 0.01, 100);
+DO $$ BEGIN RAISE EXCEPTION 'health' USING ERRCODE = 'XX123'; END $$;
+SELECT status, object, value > 0 AS value FROM ft.health_check('{error_rate}');
+SELECT ft.reset_threshold('error_rate');
+SELECT ft.reset_slow_statements();
+SELECT status, message FROM ft.health_check('{slow_query}');
+SET fault_tolerance.slow_statement_threshold = '10ms';
+SELECT pg_sleep(0.02);
+SET fault_tolerance.slow_statement_threshold = -1;
+SELECT status, value BETWEEN 0.02 AND 1 AS value FROM ft.health_check('{slow_query}');
+SELECT ft.set_threshold('slow_query', 0.01, NULL);
+SELECT status, object = pg_backend_pid()::text AS mine FROM ft.health_check('{slow_query}');
+SELECT ft.reset_threshold('slow_query');
+RESET fault_tolerance.slow_statement_threshold;
 
 SELECT ft.create_execution() AS execution \gset
 SELECT ft.record_failure(:'execution', 'broken', '08006') IS NOT NULL AS recorded;

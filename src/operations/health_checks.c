@@ -71,6 +71,16 @@ const FtHealthCheck ft_health_checks[] = {
 		NULL,
 	"TABLE ft.session_outcomes_summary"},
 
+	{"error_rate", "error_rate", NULL,
+		NULL,
+	"SELECT * FROM ft.errors('1 min') ORDER BY window_count DESC; SELECT * FROM ft.recent_errors()"},
+	{"deadlocks", "deadlocks", NULL,
+		NULL,
+	"TABLE ft.deadlock_summary; what to lock in one order: SELECT * FROM ft.lock_order_conflicts()"},
+	{"slow_query", "slow_query", NULL,
+		NULL,
+	"SELECT duration, query FROM ft.slow_statements() ORDER BY duration DESC"},
+
 	/* replication and WAL */
 	{"replication_lag", "replication_lag", NULL,
 		"nobody is fed by this node",

@@ -29,26 +29,27 @@
 
 /*
  * How far each database is on the way to where the server stops to take
- * writes, 3,000,000 before the end of the half circle of ids, and to where
- * autovacuum freezes by force.
+ * writes, and to where autovacuum freezes by force.
  */
 #define AGES_QUERY \
-	"WITH d AS MATERIALIZED (" \
-	"    SELECT datname, age(datfrozenxid) AS xids, mxid_age(datminmxid) AS multixacts," \
-	"           current_setting('autovacuum_freeze_max_age')::float8 AS max_age," \
-	"           current_setting('autovacuum_multixact_freeze_max_age')::float8 AS multixact_max_age" \
-	"      FROM pg_database)" \
-	"(SELECT 'xid_age', datname::text, 100.0 * xids / (2147483647 - 3000000)," \
-	"        format('database %I is %s transactions old', datname, xids), " NO_STATUS ", " NO_HINT \
-	"   FROM d ORDER BY xids DESC LIMIT 20)" \
+	"WITH d AS MATERIALIZED (SELECT * FROM ft.freeze_age())" \
+	"(SELECT 'xid_age', datname::text, stop_percent," \
+	"        format('database %I is %s transactions old%s', datname, xid_age," \
+	"               coalesce(', the limit comes in ' || " WHOLE_SECONDS("time_left") ", '')), " NO_STATUS ", " NO_HINT \
+	"   FROM d ORDER BY stop_percent DESC LIMIT 20)" \
 	" UNION ALL " \
-	"(SELECT 'multixact_age', datname::text, 100.0 * multixacts / (2147483647 - 3000000)," \
-	"        format('database %I is %s multixacts old', datname, multixacts), NULL, NULL" \
-	"   FROM d ORDER BY multixacts DESC LIMIT 20)" \
+	"(SELECT 'multixact_age', datname::text, multixact_stop_percent," \
+	"        format('database %I is %s multixacts old%s', datname, multixact_age," \
+	"               coalesce(', the limit comes in ' || " WHOLE_SECONDS("multixact_time_left") ", '')), NULL, NULL" \
+	"   FROM d ORDER BY multixact_stop_percent DESC LIMIT 20)" \
 	" UNION ALL " \
-	"(SELECT 'freeze_age', datname::text, 100.0 * greatest(xids / max_age, multixacts / multixact_max_age)," \
-	"        format('database %I is at %s %% of autovacuum_freeze_max_age', datname," \
-	"               round((100.0 * greatest(xids / max_age, multixacts / multixact_max_age))::numeric)), NULL, NULL" \
+	"(SELECT 'freeze_age', datname::text, greatest(freeze_percent, multixact_freeze_percent)," \
+	"        format('database %I is at %s %% of %s, oldest: %s', datname," \
+	"               round(greatest(freeze_percent, multixact_freeze_percent)::numeric)," \
+	"               CASE WHEN multixact_freeze_percent > freeze_percent THEN 'autovacuum_multixact_freeze_max_age'" \
+	"                    ELSE 'autovacuum_freeze_max_age' END," \
+	"               coalesce(CASE WHEN multixact_freeze_percent > freeze_percent THEN oldest_multixact_relation" \
+	"                             ELSE oldest_relation END, 'not known from here')), NULL, NULL" \
 	"   FROM d ORDER BY 3 DESC LIMIT 20)"
 
 /* All workers busy, since the one that began last. */

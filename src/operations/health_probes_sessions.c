@@ -100,6 +100,28 @@
 	"  LEFT JOIN (SELECT nullif(application_name, '') AS application_name FROM ft.session_outcome_counts()" \
 	"              WHERE rollbacks > 0 ORDER BY rollbacks DESC LIMIT 1) AS w ON true"
 
+#define ERRORS_QUERY \
+	"SELECT 'error_rate', top_sqlstate, errors_per_second," \
+	"       CASE WHEN error_count = 0 THEN 'no error in ' || " WHOLE_SECONDS("covered") \
+	"            ELSE format('%s errors in %s, most %s (%s), most by %s', error_count, " WHOLE_SECONDS("covered") "," \
+	"                        top_sqlstate, top_condition_name, coalesce(nullif(top_application_name, ''), 'an application without a name')) END," \
+	"       " NO_STATUS ", " NO_HINT \
+	"  FROM ft.error_rate()"
+
+#define DEADLOCKS_QUERY \
+	"SELECT 'deadlocks', " NO_OBJECT ", count(DISTINCT deadlock_id)," \
+	"       CASE WHEN count(*) = 0 THEN 'none in the last minute'" \
+	"            ELSE format('%s in the last minute, the last at %s', count(DISTINCT deadlock_id), max(deadlock_time)) END," \
+	"       " NO_STATUS ", " NO_HINT \
+	"  FROM ft.deadlocks() WHERE deadlock_time > clock_timestamp() - interval '1 min'"
+
+#define SLOW_QUERY \
+	"SELECT 'slow_query', (array_agg(pid::text ORDER BY duration DESC))[1], " IN_SECONDS("max(duration)") "," \
+	"       CASE WHEN count(*) = 0 THEN 'none in the last 10 minutes'" \
+	"            ELSE format('%s in the last 10 minutes, the slowest took %s', count(*), " WHOLE_SECONDS("max(duration)") ") END," \
+	"       CASE WHEN count(*) = 0 THEN 'OK' END, " NO_HINT \
+	"  FROM ft.slow_statements() WHERE query_end > clock_timestamp() - interval '10 min'"
+
 const FtHealthProbe ft_health_probes_sessions[] = {
 	{
 		.checks = "connections superuser_reserved idle_in_transaction active_query transaction prepared_transaction",
@@ -116,6 +138,21 @@ const FtHealthProbe ft_health_probes_sessions[] = {
 	{
 		.checks = "rollbacks",
 		.query = ROLLBACKS_QUERY,
+		.needs_preload = true,
+	},
+	{
+		.checks = "error_rate",
+		.query = ERRORS_QUERY,
+		.needs_preload = true,
+	},
+	{
+		.checks = "deadlocks",
+		.query = DEADLOCKS_QUERY,
+		.needs_preload = true,
+	},
+	{
+		.checks = "slow_query",
+		.query = SLOW_QUERY,
 		.needs_preload = true,
 	},
 	{NULL}
