@@ -48,6 +48,7 @@ INSTALL_PARTS = \
 	diagnostics/memory \
 	diagnostics/host \
 	diagnostics/idle_in_transaction \
+	diagnostics/vanished_clients \
 	diagnostics/session_outcomes \
 	diagnostics/slow_statement \
 	diagnostics/tracing \
@@ -103,6 +104,7 @@ REGRESS = \
 	memory \
 	host \
 	idle_in_transaction \
+	vanished_clients \
 	session_outcomes \
 	slow_statement \
 	tracing \

@@ -1,6 +1,6 @@
 -- ft.health_check(): every check answers, silent where all is well, and fires
 -- where the fault is made.  What takes other sessions, time, standbys or damage
--- is in test/tap/112_health.pl to 114.
+-- is in test/tap/113_health.pl and 114_checksums.pl.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;
@@ -148,7 +148,7 @@ ROLLBACK;
 -- The time that is over cancels nothing afterwards.
 SELECT pg_sleep(0.1);
 
--- In a transaction that only reads, and in one that failed.
+-- In a transaction that only reads.
 BEGIN READ ONLY;
 SELECT count(*) > 30 AS checks FROM ft.health_check();
 COMMIT;

@@ -1,6 +1,6 @@
 -- ft.session_outcomes(): commits, rollbacks and sessions that broke off, by
 -- application.  Sessions that break off and a full table are in
--- test/tap/111_session_outcomes.pl.
+-- test/tap/112_session_outcomes.pl.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -71,6 +71,9 @@ const FtHealthCheck ft_health_checks[] = {
 		NULL,
 	"TABLE ft.session_outcomes_summary"},
 
+	{"vanished_clients", "vanished_clients", NULL,
+		NULL,
+	"TABLE ft.vanished_clients_summary; its function has the SQL that ends them"},
 	{"error_rate", "error_rate", NULL,
 		NULL,
 	"SELECT * FROM ft.errors('1 min') ORDER BY window_count DESC; SELECT * FROM ft.recent_errors()"},

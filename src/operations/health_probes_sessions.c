@@ -100,6 +100,13 @@
 	"  LEFT JOIN (SELECT nullif(application_name, '') AS application_name FROM ft.session_outcome_counts()" \
 	"              WHERE rollbacks > 0 ORDER BY rollbacks DESC LIMIT 1) AS w ON true"
 
+#define VANISHED_QUERY \
+	"SELECT 'vanished_clients', (array_agg(coalesce(pid::text, prepared_gid)))[1], count(*)," \
+	"       CASE WHEN count(*) = 0 THEN 'no client left anything behind'" \
+	"            ELSE left(string_agg(DISTINCT coalesce(pid::text, quote_literal(prepared_gid)) || ': ' || evidence, '; '), 300) END," \
+	"       " NO_STATUS ", " NO_HINT \
+	"  FROM ft.vanished_clients()"
+
 #define ERRORS_QUERY \
 	"SELECT 'error_rate', top_sqlstate, errors_per_second," \
 	"       CASE WHEN error_count = 0 THEN 'no error in ' || " WHOLE_SECONDS("covered") \
@@ -139,6 +146,10 @@ const FtHealthProbe ft_health_probes_sessions[] = {
 		.checks = "rollbacks",
 		.query = ROLLBACKS_QUERY,
 		.needs_preload = true,
+	},
+	{
+		.checks = "vanished_clients",
+		.query = VANISHED_QUERY,
 	},
 	{
 		.checks = "error_rate",
