@@ -24,7 +24,7 @@
 	"                        ELSE interval '0' END AS late" \
 	"      FROM ft.replication_lag() AS l WHERE l.state <> 'unused')" \
 	"(SELECT 'replication_lag', name, " IN_SECONDS("late") "," \
-	"        format('replication lag of %s is %s s', who, round(extract(epoch FROM lag), 1))," \
+	"        format('replication lag of %s is %s', who, coalesce(round(extract(epoch FROM lag), 1) || ' s', 'not known'))," \
 	"        CASE WHEN late IS NULL THEN 'OK' END, note" \
 	"   FROM lag ORDER BY late DESC NULLS LAST LIMIT 20)" \
 	" UNION ALL " \
