@@ -156,14 +156,12 @@ kill 'STOP', $sampler;
 check_becomes('sampler', 'WARNING', 'a sampler that does not run');
 kill 'CONT', $sampler;
 check_becomes('sampler', 'OK', 'silent when it does');
-my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM ft.worker_status() WHERE worker = 'launcher'});
 
 # --- a restored database
-$node->safe_psql('postgres', q{CREATE DATABASE restored TEMPLATE postgres});
-$node->safe_psql('restored', q{UPDATE ft.installations SET system_identifier = 1});
-is($node->safe_psql('restored', q{SELECT status, hint LIKE '%ft.adopt()%' FROM ft.health_check('{orchestration_paused}')}), 'WARNING|t', 'a database from elsewhere');
-$node->safe_psql('restored', 'SELECT ft.adopt()');
-is($node->safe_psql('restored', q{SELECT status FROM ft.health_check('{orchestration_paused}')}), 'OK', 'taken over');
+$node->safe_psql('postgres', q{UPDATE ft.installations SET system_identifier = 1});
+is($node->safe_psql('postgres', q{SELECT status, hint LIKE '%ft.adopt()%' FROM ft.health_check('{orchestration_paused}')}), 'WARNING|t', 'a database from elsewhere');
+$node->safe_psql('postgres', 'SELECT ft.adopt()');
+is($node->safe_psql('postgres', q{SELECT status FROM ft.health_check('{orchestration_paused}')}), 'OK', 'taken over');
 
 # --- what hangs, and what the user ends: one of the checks sleeps
 $node->safe_psql('postgres', q{
