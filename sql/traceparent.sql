@@ -20,13 +20,19 @@ SELECT query, ft.traceparent(query) IS NULL AS none
   FROM (VALUES
         ('SELECT ''/*traceparent=' || :'id' || '*/'''),
         ('SELECT E''\''/*traceparent=' || :'id' || '*/'''),
+        ('SELECT E''a''''b\''/*traceparent=' || :'id' || '*/'''),
+        ('SELECT E''a''' || chr(10) || '-- it''s' || chr(10) || '''b\''/*traceparent=' || :'id' || '*/'''),
+        ('SELECT date''x\'', ''/*traceparent=' || :'id' || '*/'''),
+        ('SELECT U&"x" UESCAPE''\'', ''/*traceparent=' || :'id' || '*/'''),
         ('SELECT $$/*traceparent=' || :'id' || '*/$$'),
         ('SELECT $a$ $$ /*traceparent=' || :'id' || '*/$a$'),
         ('SELECT 1 AS "/*traceparent=' || :'id' || '*/"'),
         ('SELECT 1 -- /*traceparent=' || :'id' || '*/'),
         ('SELECT traceparent=' || :'id')) AS t (query);
 SELECT ft.traceparent('SELECT ''it''''s'', $1 -- it''s' || chr(10) || '/*traceparent=''' || :'id' || '''*/') = :'id'
-       AS behind_quotes;
+       AS behind_quotes,
+       ft.traceparent('SELECT a$b$c FROM date$ /*traceparent=''' || :'id' || '''*/') = :'id' AS dollars_in_names,
+       ft.traceparent('SELECT E''a\\'' ''b\'' /*traceparent=''' || :'id' || '''*/') = :'id' AS not_continued;
 
 -- Not one: wrong length, letters, an id of zeros, the version that is none.
 SELECT id, ft.traceparent('SELECT 1 /*traceparent=''' || id || '''*/') IS NULL AS none,

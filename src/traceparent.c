@@ -10,7 +10,8 @@
  *
  * or, where they cannot change their statements, into application_name.  In a
  * statement only a comment counts: what a string literal or a column holds is
- * data, which may come from somebody else.
+ * data, which may come from somebody else.  Literals are read as with
+ * standard_conforming_strings on: a text does not tell which it was.
  *
  * Locking: none.
  *
@@ -82,35 +83,85 @@ skip_to_value(const char *text)
 	return text;
 }
 
+/* May this be in an identifier, behind its first character? */
+static bool
+is_identifier(char c)
+{
+	return IS_HIGHBIT_SET(c) || c == '_' || c == '$' ||
+		(c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool
+follows_identifier(const char *start, const char *text)
+{
+	return text > start && is_identifier(text[-1]);
+}
+
+/*
+ * A string literal goes on in the next one if there is a line between them.
+ * Returns that one's quote, or NULL.
+ */
+static const char *
+find_continuation(const char *text)
+{
+	bool		newline = false;
+
+	for (;;)
+	{
+		if (newline && *text == '\'')
+			return text;
+		if (newline && text[0] == '-' && text[1] == '-')
+			text += strcspn(text, "\r\n");
+		else if (*text == '\n' || *text == '\r')
+		{
+			newline = true;
+			text++;
+		}
+		else if (*text == ' ' || *text == '\t' || *text == '\f')
+			text++;
+		else
+			return NULL;
+	}
+}
+
 /* The end of the string literal or quoted name that begins at text. */
 static const char *
 skip_quoted(const char *start, const char *text)
 {
 	char		quote = *text;
 	bool		escapes = quote == '\'' && text > start &&
-		(text[-1] == 'E' || text[-1] == 'e');
+		(text[-1] == 'E' || text[-1] == 'e') && !follows_identifier(start, text - 1);
 
 	for (text++; *text != '\0'; text++)
 	{
 		if (escapes && *text == '\\' && text[1] != '\0')
 			text++;
+		else if (*text == quote && text[1] == quote)
+			text++;
 		else if (*text == quote)
-			return text + 1;
+		{
+			/* where nothing is escaped, each part ends as the whole does */
+			const char *next = escapes ? find_continuation(text + 1) : NULL;
+
+			if (next == NULL)
+				return text + 1;
+			text = next;
+		}
 	}
 	return text;
 }
 
 /* The end of the dollar-quoted string that begins here, if one does. */
 static const char *
-skip_dollar_quoted(const char *text)
+skip_dollar_quoted(const char *start, const char *text)
 {
 	int			length = 1;
 	const char *end;
 
-	while (IS_HIGHBIT_SET(text[length]) || text[length] == '_' ||
-		   (text[length] >= 'a' && text[length] <= 'z') ||
-		   (text[length] >= 'A' && text[length] <= 'Z') ||
-		   (length > 1 && text[length] >= '0' && text[length] <= '9'))
+	if (follows_identifier(start, text))
+		return text + 1;
+	while (text[length] != '$' && is_identifier(text[length]) &&
+		   (length > 1 || text[length] < '0' || text[length] > '9'))
 		length++;
 	if (text[length] != '$')
 		return text + 1;
@@ -177,7 +228,7 @@ ft_traceparent_in_query(const char *query, char *out)
 		else if (*text == '"' || *text == '\'')
 			text = skip_quoted(query, text);
 		else if (*text == '$')
-			text = skip_dollar_quoted(text);
+			text = skip_dollar_quoted(query, text);
 		else
 			text++;
 	}
