@@ -211,6 +211,8 @@ ft_wake_database(Oid dboid)
 			slot->extension = FT_EXTENSION_PRESENT;
 			slot->only_quiesced = false;
 		}
+		else
+			ft_shared->launcher.look_again = true;
 	}
 	if (slot != NULL)
 		pg_atomic_write_u32(&slot->pending, 1);

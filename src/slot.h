@@ -57,6 +57,8 @@ typedef struct FtLauncher
 	TimestampTz last_tick;
 	TimestampTz next_due;
 	bool		rescan;			/* the list of databases is to be read again */
+	bool		look_again;		/* one known to lack the extension has it now,
+								 * and found no slot */
 	int			databases_without_slot;
 	int			schedulers_wanted;	/* databases that wait for a worker place */
 	FtLastError error;

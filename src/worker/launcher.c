@@ -8,6 +8,8 @@
  * scheduler can tell, so each database is given one at first sight, one
  * database at a time.  Databases found without the extension are remembered
  * here and hold no slot; CREATE EXTENSION makes one itself when it commits.
+ * Where there is none for it, all that is remembered is forgotten: each of
+ * these databases waits for a slot, and is looked at again.
  *
  * Then it starts a scheduler wherever work is pending or due, and sleeps
  * until the next is.  Schedulers leave when they have nothing to do and put
@@ -133,6 +135,17 @@ prune_absent(List *databases)
 	}
 }
 
+static void
+forget_absent(void)
+{
+	HASH_SEQ_STATUS status;
+	Oid		   *dboid;
+
+	hash_seq_init(&status, absent);
+	while ((dboid = hash_seq_search(&status)) != NULL)
+		hash_search(absent, dboid, HASH_REMOVE, NULL);
+}
+
 /*
  * Bring the slots in step with pg_database.  Returns how many databases found
  * no slot.
@@ -184,6 +197,7 @@ static void
 rescan_if_due(TimestampTz now, MemoryContext context)
 {
 	bool		asked;
+	bool		look_again;
 	int			without_slot;
 	int			without_slot_before;
 	List	   *databases;
@@ -191,6 +205,8 @@ rescan_if_due(TimestampTz now, MemoryContext context)
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	asked = ft_shared->launcher.rescan;
 	ft_shared->launcher.rescan = false;
+	look_again = ft_shared->launcher.look_again;
+	ft_shared->launcher.look_again = false;
 	without_slot_before = ft_shared->launcher.databases_without_slot;
 	LWLockRelease(ft_shared->lock);
 
@@ -199,6 +215,8 @@ rescan_if_due(TimestampTz now, MemoryContext context)
 	last_rescan = now;
 
 	databases = read_databases(context);
+	if (look_again)
+		forget_absent();
 	prune_absent(databases);
 	without_slot = match_slots(databases);
 

@@ -211,6 +211,30 @@ ok( $node->poll_query_until(
         "SELECT note IS NULL FROM ft.worker_status() WHERE worker = 'launcher'"),
     'until there are slots again');
 
+# One that was looked at while it lacked the extension, and is given it while
+# all slots are taken by others.
+$node->safe_psql('postgres', 'CREATE DATABASE late_come');
+$node->safe_psql('postgres', "CREATE DATABASE taken$_ TEMPLATE copy")
+  for 1 .. 3;
+ok( $node->poll_query_until(
+        'postgres',
+        q{SELECT array_agg(datname::text ORDER BY datname) FILTER (WHERE worker = 'scheduler')
+                 = '{copy,new,postgres,taken1,taken2,taken3}'
+                 AND count(note) FILTER (WHERE worker = 'launcher') = 0
+            FROM ft.worker_status()}),
+    'all slots are taken');
+$node->safe_psql('late_come', 'CREATE EXTENSION fault_tolerance');
+ok( $node->poll_query_until(
+        'postgres',
+        q{SELECT note LIKE '% not looked at; increase fault_tolerance.max_databases'
+            FROM ft.worker_status() WHERE worker = 'launcher'}),
+    'a database that is given the extension while there is no slot is reported');
+$node->safe_psql('postgres', 'DROP DATABASE taken3');
+ok(wait_for_scheduler($node, 'late_come', 'sleeping|resting', 'postgres'),
+    'and has a scheduler when there is one again');
+$node->safe_psql('postgres', "DROP DATABASE $_")
+  for qw(late_come taken1 taken2);
+
 #
 # More databases with work than places for workers: all get their turn.
 #
