@@ -40,6 +40,10 @@
 #define QUIESCE_WAIT_FOR	5000
 #define QUIESCE_POLL		10
 
+/* How long an owner rests for whom nothing was to be done. */
+#define REST_MS				100
+#define REST_LIMIT_MS		5000
+
 uint64		ft_my_worker_id = 0;
 
 static Size
@@ -164,6 +168,66 @@ ft_process_clear(FtProcess *process)
 	memset(process, 0, sizeof(FtProcess));
 }
 
+/* An owner's entry, or NULL. */
+static FtRestingOwner *
+find_rest(FtDatabaseSlot *slot, Oid owner)
+{
+	for (int i = 0; i < FT_RESTING_OWNERS; i++)
+	{
+		if (slot->resting[i].owner == owner)
+			return &slot->resting[i];
+	}
+	return NULL;
+}
+
+/*
+ * An executor of this owner found nothing to do.  Where there is no entry left
+ * the owner who has rested most gives his.
+ */
+void
+ft_owner_rest(FtDatabaseSlot *slot, Oid owner, TimestampTz now)
+{
+	FtRestingOwner *rest = find_rest(slot, owner);
+
+	if (rest == NULL && (rest = find_rest(slot, InvalidOid)) == NULL)
+	{
+		rest = &slot->resting[0];
+		for (int i = 1; i < FT_RESTING_OWNERS; i++)
+		{
+			if (slot->resting[i].until < rest->until)
+				rest = &slot->resting[i];
+		}
+	}
+	if (rest->owner != owner ||
+		TimestampDifferenceExceeds(rest->until, now, REST_LIMIT_MS))
+		rest->times = 0;
+	rest->owner = owner;
+	rest->times++;
+	rest->until = TimestampTzPlusMilliseconds(now, ft_backoff_ms(rest->times, REST_MS,
+																 REST_LIMIT_MS));
+}
+
+void
+ft_owner_wake(FtDatabaseSlot *slot, Oid owner)
+{
+	FtRestingOwner *rest = find_rest(slot, owner);
+
+	if (rest != NULL)
+		memset(rest, 0, sizeof(FtRestingOwner));
+}
+
+/* 0 if he does not rest, nor may, because the clock was set back. */
+TimestampTz
+ft_owner_rests_until(FtDatabaseSlot *slot, Oid owner, TimestampTz now)
+{
+	FtRestingOwner *rest = find_rest(slot, owner);
+
+	if (rest == NULL || rest->until <= now ||
+		TimestampDifferenceExceeds(now, rest->until, REST_LIMIT_MS + 1))
+		return 0;
+	return rest->until;
+}
+
 void
 ft_last_error_set(FtLastError *error, int sqlstate, const char *message)
 {
@@ -222,6 +286,20 @@ ft_wake_database(Oid dboid)
 
 	if (latch != NULL)
 		SetLatch(latch);
+}
+
+/* As above, where what is due for one owner may be done from now on. */
+void
+ft_wake_owner(Oid dboid, Oid owner)
+{
+	FtDatabaseSlot *slot;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	slot = ft_slot_find(dboid);
+	if (slot != NULL)
+		ft_owner_wake(slot, owner);
+	LWLockRelease(ft_shared->lock);
+	ft_wake_database(dboid);
 }
 
 void

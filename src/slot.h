@@ -72,6 +72,16 @@ typedef struct FtPassRecord
 	int64		recovered;
 } FtPassRecord;
 
+/* An owner whose executor found nothing that it could do. */
+typedef struct FtRestingOwner
+{
+	Oid			owner;			/* InvalidOid where the entry is free */
+	int			times;			/* in a row */
+	TimestampTz until;			/* no executor is started before */
+} FtRestingOwner;
+
+#define FT_RESTING_OWNERS	8
+
 typedef struct FtDatabaseSlot
 {
 	Oid			dboid;			/* InvalidOid where the slot is free */
@@ -94,6 +104,7 @@ typedef struct FtDatabaseSlot
 	int			failures;		/* of the scheduler, in a row */
 	TimestampTz executor_retry_at;	/* no executor is started before */
 	int			executor_failures;	/* of executors, in a row */
+	FtRestingOwner resting[FT_RESTING_OWNERS];	/* see pool.c */
 	FtPassRecord pass;
 	FtLastError error;
 	char		paused_reason[FT_SLOT_TEXT];	/* empty if not paused */
@@ -122,11 +133,15 @@ extern int	ft_slot_executors(Oid dboid);
 extern int	ft_dynamic_workers(int *schedulers);
 extern bool ft_process_lost(const FtProcess *process, TimestampTz now);
 extern void ft_process_clear(FtProcess *process);
+extern void ft_owner_rest(FtDatabaseSlot *slot, Oid owner, TimestampTz now);
+extern void ft_owner_wake(FtDatabaseSlot *slot, Oid owner);
+extern TimestampTz ft_owner_rests_until(FtDatabaseSlot *slot, Oid owner, TimestampTz now);
 extern void ft_last_error_set(FtLastError *error, int sqlstate,
 							  const char *message);
 
 /* the callers of these do not */
 extern void ft_wake_database(Oid dboid);
+extern void ft_wake_owner(Oid dboid, Oid owner);
 extern void ft_wake_launcher(bool rescan);
 extern void ft_restart_schedulers(Oid dboid);
 extern void ft_wake_schedulers_waiting_for_executor(void);

@@ -29,6 +29,7 @@
 #include "two_phase.h"
 
 static bool wake_worker = false;
+static Oid	wake_owner = InvalidOid;
 static bool rescan = false;
 static bool restart_all = false;
 static List *restart = NIL;		/* of Oid, in TopMemoryContext */
@@ -41,6 +42,13 @@ ft_wake_worker_at_commit(void)
 {
 	if (ft_shared != NULL)
 		wake_worker = true;
+}
+
+void
+ft_wake_worker_at_end(Oid owner)
+{
+	if (ft_shared != NULL)
+		wake_owner = owner;
 }
 
 void
@@ -120,6 +128,8 @@ end_of_transaction(bool committed)
 		ft_quiesce_end(dboid, committed && dboid == forget);
 	}
 
+	if (OidIsValid(wake_owner))
+		ft_wake_owner(MyDatabaseId, wake_owner);
 	if (committed)
 	{
 		if (wake_worker)
@@ -133,6 +143,7 @@ end_of_transaction(bool committed)
 	}
 
 	wake_worker = false;
+	wake_owner = InvalidOid;
 	rescan = false;
 	restart_all = false;
 	forget = InvalidOid;
@@ -153,8 +164,9 @@ transaction_callback(XactEvent event, void *arg)
 			break;
 
 		case XACT_EVENT_PREPARE:
-			if (wake_worker)
+			if (wake_worker || OidIsValid(wake_owner))
 				ft_two_phase_note(MyDatabaseId, name_key);
+			wake_owner = InvalidOid;
 			end_of_transaction(false);
 			break;
 

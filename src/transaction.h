@@ -15,6 +15,12 @@
  */
 extern void ft_wake_worker_at_commit(void);
 
+/*
+ * What is due for this owner is kept from the worker by the current
+ * transaction: when it ends, however that happens, the worker is woken.
+ */
+extern void ft_wake_worker_at_end(Oid owner);
+
 /* The list of databases, or what may be done in one, changes at commit. */
 extern void ft_rescan_at_commit(void);
 

@@ -43,6 +43,7 @@
 #include "orchestration/recovery_plan.h"
 #include "shmem.h"
 #include "subtransaction.h"
+#include "transaction.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_run_compensations);
@@ -542,7 +543,11 @@ ft_run_compensations(PG_FUNCTION_ARGS)
 		ft_engine_leave(&engine);
 		if (found)
 		{
-			ErrorData  *error = ft_try(run_claim, &claim);
+			ErrorData  *error;
+
+			/* what is locked here, an executor has to leave alone */
+			ft_wake_worker_at_end(GetUserId());
+			error = ft_try(run_claim, &claim);
 
 			if (error)
 				ft_compensation_failed(&claim, error);

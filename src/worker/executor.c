@@ -50,6 +50,7 @@
 #define PLACE_KEPT_MS			1000
 
 static bool leaving = false;
+static bool fruitless = false;	/* there was nothing to claim, ever */
 
 /*
  * Free the slot and have the scheduler look: for the next owner, for what has
@@ -72,6 +73,10 @@ executor_exit(int code, Datum arg)
 		{
 			slot->executor_failures = 0;
 			slot->executor_retry_at = 0;
+			if (fruitless)
+				ft_owner_rest(slot, executor->owner, GetCurrentTimestamp());
+			else if (executor->executed > 0)
+				ft_owner_wake(slot, executor->owner);
 		}
 		else if (slot != NULL && slot->quiesced == 0)
 		{
@@ -256,7 +261,10 @@ ft_executor_main(Datum main_arg)
 		if (reset)
 			reset_session();
 		if (!claim_next(&claim, context))
+		{
+			fruitless = !reset;
 			break;
+		}
 
 		LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 		executor->process.state = FT_WORKER_RUNNING;

@@ -9,6 +9,11 @@
  * long commands.  A scheduler that finds no place says so in its slot and is
  * woken when an executor leaves.
  *
+ * What is due for an owner may not be there to be done: somebody has the
+ * execution's row locked, for as long as he likes.  An executor that found
+ * nothing makes its owner rest for a while, or one would be started after the
+ * other.
+ *
  * Locking: ft_shared->lock.  A slot belongs to whoever assigned it until the
  * worker has attached to it, and to the worker from then on.
  *
@@ -176,6 +181,29 @@ in_turn(List *owners)
 	return list_concat(after, before);
 }
 
+/* Of these owners, those who do not rest; and when the next will not. */
+static List *
+awake(FtDatabaseSlot *slot, List *owners, TimestampTz now, TimestampTz *rests_until)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	*rests_until = DT_NOEND;
+	foreach(cell, owners)
+	{
+		TimestampTz until;
+
+		LWLockAcquire(ft_shared->lock, LW_SHARED);
+		until = ft_owner_rests_until(slot, lfirst_oid(cell), now);
+		LWLockRelease(ft_shared->lock);
+		if (until == 0)
+			result = lappend_oid(result, lfirst_oid(cell));
+		else
+			*rests_until = Min(*rests_until, until);
+	}
+	return result;
+}
+
 /*
  * Start executors for owners with something due that nobody is at.  Returns
  * when to look again if not all of them could be served, else DT_NOEND.
@@ -185,8 +213,10 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 {
 	ListCell   *cell;
 	TimestampTz retry_at = DT_NOEND;
+	TimestampTz rests_until;
 	bool		waits = false;
 
+	owners = awake(slot, owners, now, &rests_until);
 	if (owners != NIL && slot->executor_retry_at > now)
 		retry_at = slot->executor_retry_at;
 	else if (owners != NIL)
@@ -220,7 +250,7 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	slot->waits_for_executor = waits;
 	LWLockRelease(ft_shared->lock);
-	return retry_at;
+	return Min(retry_at, rests_until);
 }
 
 /* Give up executors that were registered and never appeared. */

@@ -308,6 +308,57 @@ SELECT bool_or(a.recovered_at > b.recovered_at)
     'an owner with much to do lets another in');
 
 #
+# A session that is at it itself, and does not end its transaction: no executor
+# can do anything meanwhile, so few are started, however often one looks.
+#
+sub executors_started
+{
+    my $n = () = slurp_file($node->logfile) =~
+      /starting background worker process "fault_tolerance executor/g;
+
+    return $n;
+}
+
+$node->append_conf('postgresql.conf', 'log_min_messages = debug1');
+$node->reload;
+my $session = $node->background_psql('postgres', extra_params => [ '-U', 'alice' ]);
+my $session_pid = $session->query_safe('SELECT pg_backend_pid()');
+($execution) = together(
+    sub {
+        my $id = compensate('alice', "INSERT INTO ledger (what) VALUES ('by hand')");
+
+        $node->safe_psql('postgres',
+            "SELECT ft.recover_from_failure('$id', 'PARTIAL')");
+        $session->query_safe("BEGIN; SELECT ft.run_compensations('$id')");
+        return $id;
+    });
+wait_for_scheduler($node, 'postgres', 'sleeping');
+my $started = executors_started();
+foreach (1 .. 30)
+{
+    my $tick = $node->safe_psql('postgres',
+        "SELECT last_tick FROM ft.worker_status() WHERE worker = 'scheduler'");
+
+    $node->safe_psql('postgres', 'SELECT ft.wake_worker()');
+    $node->poll_query_until('postgres',
+        "SELECT last_tick > '$tick' FROM ft.worker_status() WHERE worker = 'scheduler'");
+}
+$started = executors_started() - $started;
+cmp_ok($started, '<', 15,
+    'executors are not started one after the other for work that is locked');
+cmp_ok($started, '>', 0, 'but now and then');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($session_pid)");
+wait_for_recovery($execution,
+    'what a session was at that was terminated is done by an executor');
+is( $node->safe_psql('postgres',
+        "SELECT count(*), bool_or(pid = $session_pid) FROM ledger WHERE what = 'by hand'"),
+    '1|f',
+    'once');
+eval { $session->quit };
+$node->append_conf('postgresql.conf', 'log_min_messages = warning');
+$node->reload;
+
+#
 # Switched off, an executor finishes what it is at, and no more.
 #
 @executions = together(
