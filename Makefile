@@ -134,6 +134,7 @@ ISOLATION = \
 	threshold_locks \
 	deadlock \
 	tracing \
+	lock_in_order \
 
 ISOLATION_OPTS = --temp-instance=tmp_check_isolation --temp-config=$(TOP)test/regress.conf \
 	--inputdir=$(TOP)test/isolation
