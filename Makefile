@@ -130,6 +130,7 @@ ISOLATION = \
 	blocking \
 	idle_in_transaction \
 	overview_locks \
+	vacuum_locks \
 	history \
 	threshold_locks \
 	deadlock \

@@ -57,7 +57,8 @@ typedef struct Target
 	NameData	name;
 	RelFileNumber file;			/* as it was when its first page was read */
 	int			fillfactor;
-	BlockNumber pages;			/* at that time */
+	bool		sized;
+	BlockNumber pages;			/* at that time, or fewer now */
 	BlockNumber next;			/* to be read */
 	bool		is_btree;
 	FtPages		found;
@@ -94,9 +95,9 @@ open_if_free(Oid relid, const char **why)
 	return relation;
 }
 
-/* Why the pages of a relation cannot be read, NULL if they can. */
+/* Why there are no pages of a relation to read; NULL if there are. */
 static const char *
-why_unreadable(Relation relation)
+why_without_pages(Relation relation)
 {
 	Form_pg_class form = relation->rd_rel;
 
@@ -106,6 +107,15 @@ why_unreadable(Relation relation)
 		return "a temporary table of another session";
 	if (form->relpersistence == RELPERSISTENCE_UNLOGGED && RecoveryInProgress())
 		return "unlogged: its pages are not on a standby";
+	return NULL;
+}
+
+/* Why pages that are there tell nothing; NULL if they do. */
+static const char *
+why_unreadable(Relation relation)
+{
+	Form_pg_class form = relation->rd_rel;
+
 	if (form->relkind == RELKIND_INDEX)
 	{
 		if (form->relam != BTREE_AM_OID)
@@ -130,24 +140,17 @@ describe(Target *target, Relation relation)
 		target->fillfactor = BTGetFillFactor(relation);
 	else if (relation->rd_rel->relkind != RELKIND_INDEX)
 		target->fillfactor = RelationGetFillFactor(relation, HEAP_DEFAULT_FILLFACTOR);
-	target->pages = RelationGetNumberOfBlocks(relation);
 }
 
 static void
 read_portion(Target *target, Relation relation, BufferAccessStrategy strategy)
 {
 	TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(relation);
-	BlockNumber end = target->pages;
+	BlockNumber end;
 
-	if (target->next > 0)
-		end = Min(end, RelationGetNumberOfBlocks(relation));
-	end = Min(end, target->next + PORTION_PAGES);
-	if (target->next >= end)
-	{
-		/* truncated by a vacuum: what is gone has nothing on it */
-		target->next = target->pages;
-		return;
-	}
+	/* a vacuum may have cut off its end meanwhile; what is new is left out */
+	target->pages = Min(target->pages, RelationGetNumberOfBlocks(relation));
+	end = Min(target->pages, target->next + PORTION_PAGES);
 
 	for (; target->next < end; target->next++)
 	{
@@ -201,7 +204,13 @@ read_target(Target *target, BufferAccessStrategy strategy, const Throttle *throt
 		if (first)
 		{
 			describe(target, relation);
-			why = why_unreadable(relation);
+			why = why_without_pages(relation);
+			if (why == NULL)
+			{
+				target->pages = RelationGetNumberOfBlocks(relation);
+				target->sized = true;
+				why = why_unreadable(relation);
+			}
 		}
 		else if (ft_relation_file(relation) != target->file)
 			why = "written anew meanwhile: ask again";
@@ -317,7 +326,7 @@ put_target(ReturnSetInfo *result, const Target *target, const FtBloatLimits *lim
 	values[i++] = CStringGetTextDatum(complete ?
 									  ft_severity_name(ft_bloat_severity(limits, bloat, percent(bloat, size))) :
 									  "UNKNOWN");
-	nulls[i] = target->file == 0;
+	nulls[i] = !target->sized;
 	values[i++] = Int64GetDatum((int64) size);
 	values[i++] = Int64GetDatum((int64) bloat);
 	values[i++] = Float8GetDatum(percent(bloat, size));
@@ -339,10 +348,10 @@ put_target(ReturnSetInfo *result, const Target *target, const FtBloatLimits *lim
 	for (int j = 5; !complete && j < i; j++)
 		nulls[j] = true;
 
-	nulls[i] = target->file == 0;
+	nulls[i] = !target->sized;
 	values[i++] = Int64GetDatum(target->pages);
-	nulls[i] = target->file == 0;
-	values[i++] = Int64GetDatum(target->next);
+	nulls[i] = !target->sized;
+	values[i++] = Int64GetDatum(Min(target->next, target->pages));
 	nulls[i] = !complete || !target->is_btree;
 	values[i++] = Int64GetDatum(found->leaf_pages);
 	nulls[i] = !complete || !target->is_btree;
