@@ -55,24 +55,36 @@ PG_FUNCTION_INFO_V1(ft_run_compensations);
 #define NEXT_COMPENSATION \
 	"  FROM ft.orchestration_executions AS execution," \
 	"       LATERAL (SELECT task_id, compensation_next_attempt_at AS next_attempt_at," \
-	"                       compensation_pid AS pid, compensation_epoch AS epoch" \
+	"                       compensation_pid AS pid, compensation_epoch AS epoch," \
+	"                       compensation_worker AS worker" \
 	"                  FROM ft.orchestration_tasks" \
 	"                 WHERE execution_id = execution.execution_id" \
 	"                   AND status = 'COMPENSATING'" \
 	"                 ORDER BY completion_order DESC LIMIT 1) AS next" \
 	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')"
 
-FT_STATEMENT(due_executions,
-			 "SELECT execution.execution_id"
-			 NEXT_COMPENSATION
-			 "   AND execution.owner_oid = $1"
-			 "   AND pg_get_userbyid(execution.owner_oid) = execution.owner"
-			 "   AND ($3 IS NULL OR execution.execution_id = $3)"
-			 "   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $2)"
-			 " ORDER BY execution.execution_id LIMIT 1000",
+#define FIRST_CANDIDATES 10
+
+#define DUE_EXECUTIONS \
+	"SELECT execution.execution_id" \
+	NEXT_COMPENSATION \
+	"   AND execution.owner_oid = $1" \
+	"   AND pg_get_userbyid(execution.owner_oid) = execution.owner" \
+	"   AND ($3 IS NULL OR execution.execution_id = $3)" \
+	"   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $2)" \
+	" ORDER BY execution.execution_id LIMIT "
+
+/*
+ * Mostly one of the first can be claimed.  The limit is no parameter: the plan
+ * is to know it.
+ */
+FT_STATEMENT(first_due_executions, DUE_EXECUTIONS CppAsString2(FIRST_CANDIDATES),
+			 OIDOID, TIMESTAMPTZOID, UUIDOID);
+FT_STATEMENT(due_executions, DUE_EXECUTIONS "1000",
 			 OIDOID, TIMESTAMPTZOID, UUIDOID);
 FT_STATEMENT(due_owners,
-			 "SELECT DISTINCT execution.owner_oid, execution.owner::text, next.pid, next.epoch"
+			 "SELECT DISTINCT execution.owner_oid, execution.owner::text, next.pid, next.epoch,"
+			 "       next.worker"
 			 NEXT_COMPENSATION
 			 "   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $1)"
 			 " ORDER BY 1",
@@ -85,7 +97,7 @@ FT_STATEMENT(next_due,
 			 TIMESTAMPTZOID, TIMESTAMPTZOID);
 FT_STATEMENT(lock_next_task,
 			 "SELECT task_id, compensation, compensation_attempt, compensation_losses,"
-			 "       compensation_pid, compensation_epoch, task_name"
+			 "       compensation_pid, compensation_epoch, compensation_worker, task_name"
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE execution_id = $1 AND status = 'COMPENSATING'"
 			 " ORDER BY completion_order DESC LIMIT 1"
@@ -95,10 +107,11 @@ FT_STATEMENT(set_claimed,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET compensation_attempt = compensation_attempt + 1,"
 			 "       compensation_losses = $2,"
-			 "       compensation_pid = $3, compensation_epoch = $4"
+			 "       compensation_pid = $3, compensation_epoch = $4,"
+			 "       compensation_worker = $5"
 			 " WHERE task_id = $1"
 			 " RETURNING compensation_attempt",
-			 UUIDOID, INT4OID, INT4OID, INT8OID);
+			 UUIDOID, INT4OID, INT4OID, INT8OID, INT8OID);
 FT_STATEMENT(lock_claimed_task,
 			 "SELECT task_name, status, compensation_attempt, compensation_failures"
 			 "  FROM ft.orchestration_tasks"
@@ -108,6 +121,7 @@ FT_STATEMENT(set_compensated,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $2, compensated_at = $3,"
 			 "       compensation_pid = NULL, compensation_epoch = NULL,"
+			 "       compensation_worker = NULL,"
 			 "       compensation_error_sqlstate = NULL, compensation_error_message = NULL,"
 			 "       result = CASE WHEN $2 = 'PENDING' THEN NULL ELSE result END,"
 			 "       completed_at = CASE WHEN $2 = 'PENDING' THEN NULL ELSE completed_at END,"
@@ -119,6 +133,7 @@ FT_STATEMENT(set_compensation_failed,
 			 "   SET status = $2, compensation_failures = $3,"
 			 "       compensation_next_attempt_at = $4,"
 			 "       compensation_pid = NULL, compensation_epoch = NULL,"
+			 "       compensation_worker = NULL,"
 			 "       compensation_error_sqlstate = $5, compensation_error_message = $6"
 			 " WHERE task_id = $1",
 			 UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID);
@@ -152,11 +167,17 @@ FT_STATEMENT(set_parked,
 /*
  * Whether the session that claimed a compensation is still at it.  That is
  * known, not guessed from the time: a claim of another start of the server is
- * dead, and so is one whose process has gone.
+ * dead, and so is one whose process has gone.  Another process can have its
+ * pid by now, but no other worker ever has its id; a session that is no worker
+ * commits no claim before it is done with it.
+ *
+ * The columns are pid, epoch and worker, next to one another.
  */
 static bool
-claim_is_alive(uint64 row, int pid_column, int epoch_column)
+claim_is_alive(uint64 row, int pid_column)
 {
+	int			epoch_column = pid_column + 1;
+	int			worker_column = pid_column + 2;
 	PGPROC	   *proc;
 
 	if (ft_shared == NULL || ft_column_is_null(row, pid_column) ||
@@ -164,6 +185,13 @@ claim_is_alive(uint64 row, int pid_column, int epoch_column)
 		return false;
 	if ((uint64) ft_column_int64(row, epoch_column) != ft_shared->boot_epoch)
 		return false;
+	if (!ft_column_is_null(row, worker_column))
+	{
+		uint64		worker = (uint64) ft_column_int64(row, worker_column);
+
+		/* one of ours is none that we are at any more */
+		return worker != ft_my_worker_id && ft_executor_alive(worker);
+	}
 	if (ft_column_int32(row, pid_column) == MyProcPid)
 		return false;			/* ours, and we are not at it any more */
 	proc = BackendPidGetProc(ft_column_int32(row, pid_column));
@@ -231,14 +259,14 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
 		return false;
 	if (ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0)
 		return false;
-	if (claim_is_alive(0, 5, 6))
+	if (claim_is_alive(0, 5))
 		return false;
 
 	claim->execution_id = *execution_id;
 	claim->task_id = ft_column_uuid(0, 1);
 	claim->command = MemoryContextStrdup(result_context, ft_column_text(0, 2));
 	losses = ft_column_int32(0, 4) + (ft_column_is_null(0, 5) ? 0 : 1);
-	task_name = ft_column_text(0, 7);
+	task_name = ft_column_text(0, 8);
 	if (losses >= ft_recovery_max_attempts)
 	{
 		give_up(&execution, &claim->task_id, task_name, losses, NULL,
@@ -250,22 +278,21 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
 		   FT_ARGS(FT_UUID(&claim->task_id),
 				   FT_VALUE(Int32GetDatum(losses)),
 				   FT_VALUE(Int32GetDatum(MyProcPid)),
-				   ft_shared ? FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)) : FT_NULL));
+				   ft_shared ? FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)) : FT_NULL,
+				   ft_my_worker_id != 0 ? FT_VALUE(Int64GetDatum((int64) ft_my_worker_id)) : FT_NULL));
 	claim->attempt = ft_column_int32(0, 1);
 	return true;
 }
 
-/* Claim a due compensation of owner, of one execution or of any. */
+/* Claim one of the executions that a statement finds. */
 static bool
-claim_any(Oid owner, TimestampTz now, const pg_uuid_t *execution_id,
-		  FtCompensationClaim *claim, MemoryContext result_context)
+claim_one_of(FtStatement *statement, const FtArg *args, Oid owner,
+			 FtCompensationClaim *claim, MemoryContext result_context, uint64 *found)
 {
-	uint64		n = ft_run(&due_executions,
-						   FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)),
-								   FT_TIME(now),
-								   execution_id ? FT_UUID(execution_id) : FT_NULL));
+	uint64		n = ft_run(statement, args);
 	pg_uuid_t  *candidates = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 
+	*found = n;
 	for (uint64 row = 0; row < n; row++)
 		candidates[row] = ft_column_uuid(row, 1);
 	for (uint64 i = 0; i < n; i++)
@@ -275,6 +302,22 @@ claim_any(Oid owner, TimestampTz now, const pg_uuid_t *execution_id,
 			return true;
 	}
 	return false;
+}
+
+/* Claim a due compensation of owner, of one execution or of any. */
+static bool
+claim_any(Oid owner, TimestampTz now, const pg_uuid_t *execution_id,
+		  FtCompensationClaim *claim, MemoryContext result_context)
+{
+	FtArg	   *args = FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)),
+							   FT_TIME(now),
+							   execution_id ? FT_UUID(execution_id) : FT_NULL);
+	uint64		n;
+
+	if (claim_one_of(&first_due_executions, args, owner, claim, result_context, &n))
+		return true;
+	return n == FIRST_CANDIDATES &&
+		claim_one_of(&due_executions, args, owner, claim, result_context, &n);
 }
 
 bool
@@ -451,7 +494,7 @@ ft_compensation_owners_due(TimestampTz now)
 	n = ft_run(&due_owners, FT_ARGS(FT_TIME(now)));
 	for (uint64 row = 0; row < n; row++)
 	{
-		if (claim_is_alive(row, 3, 4))
+		if (claim_is_alive(row, 3))
 			continue;
 		owners = lappend_oid(owners, ft_column_oid(row, 1));
 		names = lappend(names, ft_column_text(row, 2));

@@ -22,6 +22,7 @@ CREATE TABLE ft.orchestration_tasks (
     compensation_next_attempt_at timestamptz,
     compensation_pid integer,
     compensation_epoch bigint,
+    compensation_worker bigint,
     compensation_error_sqlstate text,
     compensation_error_message text,
     created_at timestamptz NOT NULL,
@@ -79,6 +80,8 @@ COMMENT ON COLUMN ft.orchestration_tasks.compensation_losses IS
 'how often the worker that ran its compensation was lost';
 COMMENT ON COLUMN ft.orchestration_tasks.compensation_epoch IS
 'start of the server in which its compensation was claimed';
+COMMENT ON COLUMN ft.orchestration_tasks.compensation_worker IS
+'background worker that claimed its compensation, by a number that is used once in a start of the server';
 COMMENT ON FUNCTION ft.add_task(uuid, text, text, text, boolean, text[]) IS
 'add a task to an execution that has not finished';
 COMMENT ON FUNCTION ft.start_task(uuid) IS
