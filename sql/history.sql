@@ -53,8 +53,6 @@ SELECT pg_temp.until('SELECT count(*) = 1 FROM ft.blocking_edges() WHERE wait_st
 SELECT ft.sampler_tick('history');
 SELECT dblink_exec('regress_holder', 'PREPARE TRANSACTION ''regress_payment''');
 SELECT count(ft.sampler_tick('history')::text) FROM generate_series(1, 2);
-SELECT level, state, prepared_gid FROM ft.blocking_history(pg_temp.since()) WHERE episode = 2 ORDER BY level;
--- When it has ended, its number is all that is left of its name.
 SELECT ROLLBACK_PREPARED FROM (SELECT dblink_exec('regress_holder', 'ROLLBACK PREPARED ''regress_payment''')) AS r (ROLLBACK_PREPARED);
 SELECT * FROM dblink_get_result('regress_waiter') AS r (done text);
 SELECT * FROM dblink_get_result('regress_waiter') AS r (done text);
@@ -63,8 +61,8 @@ SELECT episode, samples, level, cardinality(path) AS path, root_pid = 0 AS prepa
        block_kind, locktype, waited_mode, held_mode, prepared_gid, in_cycle, longest_wait > '0 s' AS waited,
        path[level + 1] = pid AS path_ends_with_it, blocker_pid = path[level] AS blocker, query
   FROM ft.blocking_history(pg_temp.since()) ORDER BY episode, level;
-SELECT count(*) FILTER (WHERE source = 'lock manager') AS exact, count(backend_xid) FILTER (WHERE pid = 0) AS numbers,
-       count(*) FILTER (WHERE blocker_pid = 0) AS waited_for_it
+SELECT count(*) FILTER (WHERE source = 'lock manager') AS exact, max(prepared_gid) FILTER (WHERE pid = 0) AS gid,
+       count(*) FILTER (WHERE blocker_pid = 0 AND prepared_gid = 'regress_payment') AS waited_for_it
   FROM ft.session_history(pg_temp.since()) WHERE pid = 0 OR application_name LIKE 'regress_%';
 
 -- The severity is that of the thresholds, the root's that of its worst wait.

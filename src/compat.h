@@ -15,6 +15,8 @@
 #error "fault_tolerance needs PostgreSQL 15 or newer"
 #endif
 
+#include "access/xact.h"
+#include "access/xlogdefs.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -314,6 +316,37 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 	 ((mode) <= AccessShareLock ? ACL_SELECT : 0) | \
 	 ((mode) <= RowExclusiveLock ? ACL_INSERT : 0))
 #endif
+
+/*
+ * A prepared transaction in shared memory.  twophase.c keeps this to itself;
+ * who uses it checks that the server's table has the size that follows from
+ * it.  17 dropped the backend id.
+ */
+typedef struct FtGlobalTransaction
+{
+	struct FtGlobalTransaction *next;
+	int			pgprocno;
+#if PG_VERSION_NUM < 170000
+	int			dummy_backend_id;
+#endif
+	TimestampTz prepared_at;
+	XLogRecPtr	prepare_start_lsn;
+	XLogRecPtr	prepare_end_lsn;
+	TransactionId xid;
+	Oid			owner;
+	int			locking_backend;
+	bool		valid;
+	bool		ondisk;
+	bool		inredo;
+	char		gid[GIDSIZE];
+} FtGlobalTransaction;
+
+typedef struct FtTwoPhaseTable
+{
+	FtGlobalTransaction *free;
+	int			count;
+	FtGlobalTransaction *items[FLEXIBLE_ARRAY_MEMBER];
+} FtTwoPhaseTable;
 
 /* 18 says before a declaration that its function does not return. */
 #if PG_VERSION_NUM < 180000

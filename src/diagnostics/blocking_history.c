@@ -577,7 +577,7 @@ ft_blocking_history(PG_FUNCTION_ARGS)
 
 	thresholds = ft_thresholds_read();
 	ft_names_begin();
-	viewer = ft_history_viewer();
+	viewer = ft_history_viewer(folding.history);
 	work = AllocSetContextCreate(CurrentMemoryContext, "fault_tolerance rows",
 								 ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(work);

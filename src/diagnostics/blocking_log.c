@@ -20,23 +20,39 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "diagnostics/backend_entry.h"
 #include "diagnostics/blocking_log.h"
 #include "diagnostics/catalog_names.h"
+#include "diagnostics/prepared.h"
 #include "guc.h"
 #include "shmem.h"
 #include "threshold.h"
 
 /* Sessions that wait for less are not counted: a busy row always has some. */
 #define COUNTED_WAIT_MS		(10 * 1000)
+
+/* The same in pg_authid and in pg_database. */
+#define OID_COLUMN	1
+#define NAME_COLUMN	2
 
 /* Roots that can be critical at a time; the log has enough to tell by then. */
 #define MAX_TOLD	32
@@ -152,21 +168,56 @@ append_duration(StringInfo text, TimestampTz since, TimestampTz now)
 		appendStringInfo(text, " for " INT64_FORMAT " s", (now - since) / USECS_PER_SEC);
 }
 
+/*
+ * Append the name of a role or a database, or its number where the name cannot
+ * be had at once.
+ *
+ * The catalog is read from its beginning: a process that is connected to no
+ * database has no caches to look in, nor always the indexes of shared catalogs.
+ */
+static void
+append_name(StringInfo text, Oid catalog, Oid oid)
+{
+	Relation	relation;
+	TableScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		isnull;
+
+	if (ft_partition_waiters() > FT_MAX_PARTITION_WAITERS ||
+		!ConditionalLockRelationOid(catalog, AccessShareLock))
+	{
+		appendStringInfo(text, "%u", oid);
+		return;
+	}
+	relation = table_open(catalog, NoLock);
+	ScanKeyInit(&key, OID_COLUMN, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(oid));
+	scan = table_beginscan_catalog(relation, 1, &key);
+	tuple = heap_getnext(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		appendStringInfo(text, "\"%s\"",
+						 NameStr(*DatumGetName(heap_getattr(tuple, NAME_COLUMN,
+															RelationGetDescr(relation), &isnull))));
+	else
+		appendStringInfo(text, "%u", oid);
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+}
+
 static void
 append_identity(StringInfo text, Oid role, Oid database)
 {
-	const FtRoleName *role_name = ft_role_name(role);
-	const FtDatabaseName *database_name = ft_database_name(database);
-
-	if (role_name != NULL)
-		appendStringInfo(text, "user \"%s\"", NameStr(role_name->name));
-	else
-		appendStringInfo(text, "user %u", role);
-	if (database_name != NULL)
-		appendStringInfo(text, ", database \"%s\"", NameStr(database_name->name));
-	else if (OidIsValid(database))
-		appendStringInfo(text, ", database %u", database);
+	appendStringInfoString(text, "user ");
+	append_name(text, AuthIdRelationId, role);
+	if (!OidIsValid(database))
+		return;
+	appendStringInfoString(text, ", database ");
+	append_name(text, DatabaseRelationId, database);
 }
+
+StaticAssertDecl(Anum_pg_authid_oid == OID_COLUMN && Anum_pg_database_oid == OID_COLUMN &&
+				 Anum_pg_authid_rolname == NAME_COLUMN && Anum_pg_database_datname == NAME_COLUMN,
+				 "catalogs have other columns");
 
 static void
 describe_session(StringInfo text, const FtBackendEntry *entry, TimestampTz now)
@@ -206,24 +257,33 @@ tell_of_session(const FtBackendEntry *entry, const Behind *behind, TimestampTz n
 	pfree(text.data);
 }
 
-/*
- * Names of prepared transactions can be asked for only in a database, which
- * the sampler has none of.
- */
 static void
-tell_of_prepared(const FtLockProcess *process, const PGPROC *proc, const Behind *behind)
+tell_of_prepared(const FtLockProcess *process, const PGPROC *proc, const Behind *behind,
+				 TimestampTz now)
 {
+	FtPrepared	prepared;
+	FtGid		gid;
+	StringInfoData name;
 	StringInfoData text;
 
+	initStringInfo(&name);
 	initStringInfo(&text);
 	append_identity(&text, proc->roleId, proc->databaseId);
+	if (ft_prepared_lookup(process->xid, &prepared, &gid))
+	{
+		appendStringInfo(&name, "\"%s\"", prepared.gid);
+		appendStringInfoString(&text, ", prepared");
+		append_duration(&text, prepared.prepared_at, now);
+	}
+	else
+		appendStringInfo(&name, "%u", process->xid);
 	ereport(LOG,
-			(errmsg("blocking is critical: prepared transaction %u blocks %d sessions, one of them for " INT64_FORMAT " s",
-					process->xid, behind->waiting, behind->longest / USECS_PER_SEC),
+			(errmsg("blocking is critical: prepared transaction %s blocks %d sessions, one of them for " INT64_FORMAT " s",
+					name.data, behind->waiting, behind->longest / USECS_PER_SEC),
 			 errdetail("It is of %s.", text.data),
-			 errhint("SELECT gid FROM pg_prepared_xacts WHERE transaction = '%u' tells its name; COMMIT PREPARED or ROLLBACK PREPARED in that database, as its coordinator has decided.",
-					 process->xid),
+			 errhint("COMMIT PREPARED or ROLLBACK PREPARED in that database, as its coordinator has decided; pg_prepared_xacts lists them."),
 			 errhidestmt(true), errhidecontext(true)));
+	pfree(name.data);
 	pfree(text.data);
 }
 
@@ -267,12 +327,11 @@ tell(const FtLockSnapshot *snapshot, const FtBlockingNode *node, const Behind *b
 	if (own)
 		StartTransactionCommand();
 	MemoryContextSwitchTo(context);
-	ft_names_begin();
+	(void) GetTransactionSnapshot();
 	if (process->pid != 0)
 		tell_of_session(&entry, behind, now);
 	else
-		tell_of_prepared(process, &ProcGlobal->allProcs[node->procno], behind);
-	ft_names_end();
+		tell_of_prepared(process, &ProcGlobal->allProcs[node->procno], behind, now);
 	if (own)
 		CommitTransactionCommand();
 	MemoryContextSwitchTo(context);

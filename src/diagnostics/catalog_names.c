@@ -40,12 +40,6 @@
 
 #include "diagnostics/catalog_names.h"
 
-/*
- * With more processes than this waiting for partitions of the lock table we
- * do not queue behind them.
- */
-#define MAX_PARTITION_WAITERS	8
-
 typedef enum CatalogState
 {
 	CATALOG_UNTRIED,
@@ -154,9 +148,8 @@ ft_names_end(void)
 	return complete;
 }
 
-/* How many processes wait for a partition of the lock table. */
-static int
-count_partition_waiters(void)
+int
+ft_partition_waiters(void)
 {
 	int			count = 0;
 
@@ -178,7 +171,7 @@ catalog_readable(Catalog *catalog)
 		return catalog->state == CATALOG_LOCKED;
 
 	catalog->state = CATALOG_REFUSED;
-	if (catalog->shared && count_partition_waiters() > MAX_PARTITION_WAITERS)
+	if (catalog->shared && ft_partition_waiters() > FT_MAX_PARTITION_WAITERS)
 		return false;
 	if (!ConditionalLockRelationOid(catalog->relation, AccessShareLock))
 		return false;

@@ -44,4 +44,10 @@ extern const FtTablespaceName *ft_tablespace_name(Oid tablespace);
 extern char *ft_relation_name(Oid relation);
 extern char *ft_namespace_name(Oid namespace);
 
+/* How many processes wait for a partition of the lock table. */
+extern int	ft_partition_waiters(void);
+
+/* With more than this we do not queue behind them. */
+#define FT_MAX_PARTITION_WAITERS	8
+
 #endif							/* FT_CATALOG_NAMES_H */

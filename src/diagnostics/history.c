@@ -110,7 +110,7 @@ put_history(FunctionCallInfo fcinfo, const char *function, bool folded)
 	history = ft_history_read(from, to, 0);
 
 	ft_names_begin();
-	viewer = ft_history_viewer();
+	viewer = ft_history_viewer(history);
 	work = AllocSetContextCreate(CurrentMemoryContext, "fault_tolerance rows",
 								 ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(work);

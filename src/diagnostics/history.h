@@ -180,7 +180,7 @@ typedef struct FtHistoryViewer FtHistoryViewer;
  * To be used between ft_names_begin() and ft_names_end().  Values are
  * allocated in the current memory context.
  */
-extern FtHistoryViewer *ft_history_viewer(void);
+extern FtHistoryViewer *ft_history_viewer(const FtHistory *history);
 extern void ft_history_row(FtHistoryViewer *viewer, const FtHistoryState *state,
 						   Datum *values, bool *nulls);
 

@@ -26,23 +26,43 @@
 #include "diagnostics/catalog_names.h"
 #include "diagnostics/history.h"
 #include "diagnostics/lock_object.h"
-#include "diagnostics/prepared.h"
 #include "diagnostics/visibility.h"
 #include "recode.h"
+
+/* A prepared transaction that was seen: its gid is among the texts. */
+typedef struct SeenPrepared
+{
+	TransactionId xid;
+	Oid			database;
+	uint64		text;
+} SeenPrepared;
 
 struct FtHistoryViewer
 {
 	bool		see_all;
-	FtPreparedList *prepared;	/* those that are there now */
+	SeenPrepared *prepared;
+	int			prepared_count;
 };
 
 FtHistoryViewer *
-ft_history_viewer(void)
+ft_history_viewer(const FtHistory *history)
 {
 	FtHistoryViewer *viewer = palloc0(sizeof(FtHistoryViewer));
+	int			count = 0;
 
 	viewer->see_all = ft_may_see_all();
-	viewer->prepared = ft_prepared_list();
+	for (int i = 0; i < history->run_count; i++)
+		count += history->runs[i].state.pid == 0;
+	viewer->prepared = palloc(sizeof(SeenPrepared) * (count + 1));
+	for (int i = 0; i < history->run_count; i++)
+	{
+		const FtHistoryState *state = &history->runs[i].state;
+
+		if (state->pid == 0)
+			viewer->prepared[viewer->prepared_count++] = (SeenPrepared) {
+				state->xid, state->database, state->text
+			};
+	}
 	return viewer;
 }
 
@@ -100,15 +120,21 @@ set_foreign_text(Oid database, const char *text, int length, FtHistoryColumn col
 	set(values, nulls, column, CStringGetTextDatum(ft_recode(pnstrdup(text, length), encoding)));
 }
 
-/* Of a prepared transaction that has ended meanwhile only its xid is known. */
-static const FtPrepared *
+static void
 set_gid(FtHistoryViewer *viewer, TransactionId xid, Datum *values, bool *nulls)
 {
-	const FtPrepared *prepared = ft_prepared_find(viewer->prepared, xid);
+	FtHistoryTexts texts;
 
-	if (prepared != NULL)
-		set_text(values, nulls, FT_HISTORY_PREPARED_GID, prepared->gid);
-	return prepared;
+	for (int i = 0; i < viewer->prepared_count; i++)
+	{
+		if (viewer->prepared[i].xid == xid &&
+			ft_history_texts(viewer->prepared[i].text, &texts))
+		{
+			set_foreign_text(viewer->prepared[i].database, texts.query, texts.query_length,
+							 FT_HISTORY_PREPARED_GID, values, nulls);
+			return;
+		}
+	}
 }
 
 /* Who blocks whom is for everybody who may call the function, as in pg_locks. */
@@ -195,11 +221,11 @@ ft_history_row(FtHistoryViewer *viewer, const FtHistoryState *state,
 
 	if (state->pid == 0)
 	{
-		const FtPrepared *prepared = set_gid(viewer, state->xid, values, nulls);
-
 		set_text(values, nulls, FT_HISTORY_STATE, "prepared");
-		if (prepared != NULL)
-			set_time(values, nulls, FT_HISTORY_STATE_CHANGE, prepared->prepared_at);
+		set_time(values, nulls, FT_HISTORY_STATE_CHANGE, state->state_change);
+		if (has_texts)
+			set_foreign_text(state->database, texts.query, texts.query_length,
+							 FT_HISTORY_PREPARED_GID, values, nulls);
 		return;
 	}
 	if (has_texts)

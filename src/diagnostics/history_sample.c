@@ -19,7 +19,6 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -32,6 +31,7 @@
 #include "diagnostics/blocking_forest.h"
 #include "diagnostics/blocking_log.h"
 #include "diagnostics/history.h"
+#include "diagnostics/prepared.h"
 #include "guc.h"
 
 /* How long the lock table is tried for. */
@@ -226,22 +226,27 @@ gather_process(Gathering *gathering, int procno)
 	note_texts(draft, &entry);
 }
 
-/*
- * A prepared transaction that blocks.  Its gid can be asked for only in a
- * database, which the sampler has none of; readers do.
- */
+/* A prepared transaction that blocks: its gid stands as its query. */
 static void
 gather_prepared(Gathering *gathering, const FtBlockingNode *node)
 {
 	const FtLockProcess *process = &gathering->snapshot->processes[node->procno];
 	const PGPROC *proc = &ProcGlobal->allProcs[node->procno];
 	FtHistoryDraft *draft = add_draft(gathering, node->procno);
+	FtGid	   *gid = palloc(sizeof(FtGid));
+	FtPrepared	prepared;
 
 	draft->state.xid = process->xid;
 	draft->state.role = proc->roleId;
 	draft->state.database = proc->databaseId;
 	draft->texts.application = draft->texts.backend_type = "";
 	draft->texts.traceparent = draft->texts.query = "";
+	if (ft_prepared_lookup(process->xid, &prepared, gid))
+	{
+		draft->state.state_change = prepared.prepared_at;
+		draft->texts.query = prepared.gid;
+		draft->texts.query_length = strlen(prepared.gid);
+	}
 	note_blocking(gathering, node, &draft->state);
 	draft->state.text = ft_history_known_text(node->procno, &draft->state);
 }

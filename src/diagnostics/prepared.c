@@ -6,8 +6,11 @@
  * The server's state of them is private to twophase.c; pg_prepared_xact() is
  * the way to it, and is called here as the executor would.
  *
+ * The sampler cannot call that: the description of its rows needs the types of
+ * a database.  For it the table is read where it lies.
+ *
  * Locking: TwoPhaseStateLock, shared, for the time of a copy, inside
- * pg_prepared_xact().
+ * pg_prepared_xact() or here.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,11 +22,15 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/typcache.h"
 
+#include "compat.h"
 #include "diagnostics/prepared.h"
 
 #define PREPARED_COLUMNS	5
@@ -108,4 +115,51 @@ ft_prepared_find(const FtPreparedList *list, TransactionId xid)
 			return &list->items[i];
 	}
 	return NULL;
+}
+
+/*
+ * The server's table; NULL if it has not the size that it should have, because
+ * then it is not known what is in it.
+ */
+static const FtTwoPhaseTable *
+two_phase_table(void)
+{
+	static const FtTwoPhaseTable *table = NULL;
+	Size		expected = offsetof(FtTwoPhaseTable, items);
+	bool		found;
+
+	if (table != NULL || max_prepared_xacts == 0)
+		return table;
+	expected = MAXALIGN(expected + max_prepared_xacts * sizeof(FtGlobalTransaction *));
+	expected += max_prepared_xacts * sizeof(FtGlobalTransaction);
+	if (TwoPhaseShmemSize() == expected)
+		table = ShmemInitStruct("Prepared Transaction Table", expected, &found);
+	return table;
+}
+
+bool
+ft_prepared_lookup(TransactionId xid, FtPrepared *prepared, FtGid *buffer)
+{
+	const FtTwoPhaseTable *table = two_phase_table();
+	bool		found = false;
+
+	if (table == NULL)
+		return false;
+	LWLockAcquire(TwoPhaseStateLock, LW_SHARED);
+	for (int i = 0; i < table->count && !found; i++)
+	{
+		const FtGlobalTransaction *transaction = table->items[i];
+
+		if (transaction->xid != xid || !transaction->valid)
+			continue;
+		found = true;
+		strlcpy(*buffer, transaction->gid, GIDSIZE);
+		prepared->xid = xid;
+		prepared->gid = *buffer;
+		prepared->prepared_at = transaction->prepared_at;
+		prepared->owner = transaction->owner;
+		prepared->database = ProcGlobal->allProcs[transaction->pgprocno].databaseId;
+	}
+	LWLockRelease(TwoPhaseStateLock);
+	return found;
 }
