@@ -22,6 +22,11 @@ my $harness = TAP::Harness->new(
 		timer => 1,
 		failures => 1,
 		verbosity => ($ENV{TAP_VERBOSE} || 0),
+
+		# Two at a time: they wait for their servers more than they work.  What
+		# makes a storm of a thousand sessions wants the machine for itself.
+		jobs => 2,
+		rules => { seq => [ { seq => '**storm*' }, { par => '**' } ] },
 	});
 my $aggregate = $harness->runtests(@ARGV);
 
