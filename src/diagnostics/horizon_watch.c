@@ -45,7 +45,8 @@ typedef struct Stand
 typedef struct HorizonWatch
 {
 	LWLock	   *lock;			/* constant; protects all of it */
-	bool		overflowed;		/* nothing is known of a database without entry */
+	bool		overflowed;		/* nothing is known of a database without
+								 * entry */
 	int			count;			/* the first is that of no database */
 	Stand		stands[MAX_STANDS];
 } HorizonWatch;

@@ -122,7 +122,7 @@ aligned(const Layout *layout, double length)
 void
 ft_row_width(Form_pg_class form, FtRowWidth *width)
 {
-	Layout		layout = {.without_null = 1, .same_length = true};
+	Layout		layout = {.without_null = 1,.same_length = true};
 	double		bitmap = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(form->relnatts));
 	double		header = MAXALIGN(SizeofHeapTupleHeader);
 
@@ -166,7 +166,7 @@ count_distinct(const ColumnWidth *column, double tuples)
 void
 ft_entry_width(Form_pg_index form, double tuples, FtEntryWidth *width)
 {
-	Layout		layout = {.without_null = 1, .same_length = true};
+	Layout		layout = {.without_null = 1,.same_length = true};
 	double		null_part = 1;
 	double		header;
 

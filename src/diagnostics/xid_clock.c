@@ -59,6 +59,7 @@ static const struct
 	int64		spacing;		/* microseconds between notes, at least */
 	int			size;
 }			tiers[] =
+
 {
 	{0, NOTES},
 	{60 * USECS_PER_SEC, 1440},
