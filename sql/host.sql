@@ -26,7 +26,7 @@ SELECT severity, coalesce(reason ~ 'is used', false) AS reason FROM ft.host_memo
 SELECT ft.reset_threshold('memory');
 
 SELECT load1 >= 0 AND load5 >= 0 AND load15 >= 0 AS load, cpus > 0 AS cpus,
-       abs(load_per_cpu - load1 / least(cpus, cpu_quota)) < 0.01 AS per_cpu,
+       abs(load_per_cpu - load1 / least(cpus, cpu_quota)) < 0.02 AS per_cpu,
        coalesce(cpu_some_avg10 BETWEEN 0 AND 100, true) AS cpu_pressure,
        coalesce(io_full_avg60 BETWEEN 0 AND 100, true) AS io_pressure,
        (memory_some_avg10 IS NULL) = (memory_full_avg10 IS NULL) AS memory_pressure,

@@ -262,14 +262,14 @@ tell_of_prepared(const FtLockProcess *process, const PGPROC *proc, const Behind 
 				 TimestampTz now)
 {
 	FtPrepared	prepared;
-	FtGid		gid;
+	char		gid[GIDSIZE];
 	StringInfoData name;
 	StringInfoData text;
 
 	initStringInfo(&name);
 	initStringInfo(&text);
 	append_identity(&text, proc->roleId, proc->databaseId);
-	if (ft_prepared_lookup(process->xid, &prepared, &gid))
+	if (ft_prepared_lookup(process->xid, &prepared, gid))
 	{
 		appendStringInfo(&name, "\"%s\"", prepared.gid);
 		appendStringInfoString(&text, ", prepared");

@@ -35,9 +35,9 @@
  * version 1 of the line whose list of controllers has the one given.
  */
 static bool
-own_path(const char *text, const char *controller, char *path)
+own_path(const char *contents, const char *controller, char *path)
 {
-	const char *line = text;
+	const char *line = contents;
 
 	while (line != NULL && *line != '\0')
 	{
@@ -86,12 +86,12 @@ static int64
 value_in(const char *folder, const char *file, const char *key)
 {
 	char		path[2 * MAXPGPATH];
-	char		text[FT_KERNEL_FILE_SIZE];
+	char		contents[FT_KERNEL_FILE_SIZE];
 
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	if (!ft_kernel_file(path, text, sizeof(text)))
+	if (!ft_kernel_file(path, contents, sizeof(contents)))
 		return FT_UNKNOWN;
-	return ft_kernel_value(text, key, 1);
+	return ft_kernel_value(contents, key, 1);
 }
 
 /* Keep the limit of one level, if it leaves less than the one found before. */
@@ -120,14 +120,14 @@ static void
 read_level_2(FtCgroup *group, const char *folder)
 {
 	char		path[2 * MAXPGPATH];
-	char		text[64];
+	char		contents[64];
 	char	   *rest;
 
 	note_memory(group, number_in(folder, "memory.max"), number_in(folder, "memory.current"),
 				value_in(folder, "memory.stat", "inactive_file "));
 	snprintf(path, sizeof(path), "%s/cpu.max", folder);
-	if (ft_kernel_file(path, text, sizeof(text)) && (rest = strchr(text, ' ')) != NULL)
-		note_quota(group, ft_kernel_value(text, "", 1), ft_kernel_value(rest, " ", 1));
+	if (ft_kernel_file(path, contents, sizeof(contents)) && (rest = strchr(contents, ' ')) != NULL)
+		note_quota(group, ft_kernel_value(contents, "", 1), ft_kernel_value(rest, " ", 1));
 }
 
 static void
@@ -164,26 +164,26 @@ read_levels(FtCgroup *group, const char *root, char *path,
 void
 ft_cgroup_read(FtCgroup *group)
 {
-	char		text[FT_KERNEL_FILE_SIZE];
+	char		contents[FT_KERNEL_FILE_SIZE];
 	char		path[MAXPGPATH];
 	char		folder[2 * MAXPGPATH];
 
 	group->version = 0;
 	group->memory_limit = group->memory_used = group->oom_kills = FT_UNKNOWN;
 	group->cpu_quota = NAN;
-	if (!ft_kernel_file("/proc/self/cgroup", text, sizeof(text)))
+	if (!ft_kernel_file("/proc/self/cgroup", contents, sizeof(contents)))
 		return;
 
-	if (own_path(text, "memory", path))
+	if (own_path(contents, "memory", path))
 	{
 		group->version = 1;
 		snprintf(folder, sizeof(folder), "%s%s", CGROUP_MEMORY, path);
 		group->oom_kills = value_in(folder, "memory.oom_control", "oom_kill ");
 		read_levels(group, CGROUP_MEMORY, path, read_level_1);
-		if (own_path(text, "cpu", path))
+		if (own_path(contents, "cpu", path))
 			read_levels(group, CGROUP_CPU, path, read_level_1);
 	}
-	else if (own_path(text, "", path))
+	else if (own_path(contents, "", path))
 	{
 		group->version = 2;
 		snprintf(folder, sizeof(folder), "%s%s", CGROUP_ROOT, path);

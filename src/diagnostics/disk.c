@@ -160,7 +160,7 @@ add_tablespaces(DiskList *list)
 }
 
 static DiskList *
-ask_disks(void)
+ask_disks(bool patient)
 {
 	DiskList   *list = palloc(sizeof(DiskList));
 
@@ -170,7 +170,7 @@ ask_disks(void)
 	if (Logging_collector)
 		(void) add_disk(list, FT_DISK_LOG, Log_directory);
 	add_tablespaces(list);
-	ft_disk_probe(list->disks, list->count);
+	ft_disk_probe(list->disks, list->count, patient);
 	return list;
 }
 
@@ -184,7 +184,7 @@ ft_disk_sample(TimestampTz now)
 
 	if (shared == NULL)
 		return;
-	list = ask_disks();
+	list = ask_disks(true);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	memcpy(&shared->list, list, sizeof(DiskList));
 	shared->sampled_at = now;
@@ -333,7 +333,7 @@ ft_disk_space(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	list = sampled_disks();
 	if (list == NULL)
-		list = ask_disks();
+		list = ask_disks(false);
 	now = GetCurrentTimestamp();
 	threshold = ft_threshold(ft_thresholds_read(), "disk");
 

@@ -10,8 +10,10 @@
  * each answer as it gets it.  When one does not come in time, the child is
  * left to its fate, and another asks for the rest.
  *
- * While a child hangs with a path, that path is not asked for again by the
- * same process: there is one such child for each, not one more in each round.
+ * The sampler is patient: it lets such a child hang, and does not ask for that
+ * path again before it has come back, so that it costs the time of waiting
+ * only once.  A session, which may ask once and go, ends the child if the
+ * kernel lets it.
  *
  * Locking: none.
  *
@@ -206,7 +208,7 @@ wait_for_input(int input, int timeout)
 	INSTR_TIME_SET_CURRENT(start);
 	for (;;)
 	{
-		struct pollfd wanted = {.fd = input, .events = POLLIN};
+		struct pollfd wanted = {.fd = input,.events = POLLIN};
 		instr_time	now;
 		int			left;
 		int			result;
@@ -262,11 +264,12 @@ note_silence(FtDisk *disk)
 
 /* Leave a child that hangs with a path. */
 static void
-abandon(pid_t child, const char *path)
+abandon(pid_t child, const char *path, bool patient)
 {
 	Stuck	   *place = free_stuck();
 
-	(void) kill(child, SIGKILL);
+	if (!patient)
+		(void) kill(child, SIGKILL);
 	if (waitpid(child, NULL, WNOHANG) != 0 || place == NULL)
 		return;
 	place->pid = child;
@@ -275,7 +278,7 @@ abandon(pid_t child, const char *path)
 
 /* What is asked for must be FT_DISK_UNASKED. */
 void
-ft_disk_probe(FtDisk *disks, int count)
+ft_disk_probe(FtDisk *disks, int count, bool patient)
 {
 	instr_time	start;
 	int			next;
@@ -324,9 +327,9 @@ ft_disk_probe(FtDisk *disks, int count)
 		if (next < count)
 		{
 			note_silence(&disks[next]);
-			abandon(child, disks[next].path);
+			abandon(child, disks[next].path, patient);
 		}
 		else
-			abandon(child, "");
+			abandon(child, "", patient);
 	}
 }

@@ -43,7 +43,10 @@ typedef struct FtDisk
 	TimestampTz at;				/* when it answered, or did not */
 } FtDisk;
 
-/* Ask for each; returns within a few seconds, whatever they do. */
-extern void ft_disk_probe(FtDisk *disks, int count);
+/*
+ * Ask for each; returns within a few seconds, whatever they do.  Who asks
+ * again and again is patient.
+ */
+extern void ft_disk_probe(FtDisk *disks, int count, bool patient);
 
 #endif							/* FT_DISK_PROBE_H */

@@ -35,7 +35,7 @@ typedef struct FtHistoryState
 	TimestampTz state_change;
 	TimestampTz wait_start;
 	int64		query_id;
-	uint64		text;			/* where its texts are; 0: none */
+	uint64		texts_at;		/* where its texts are; 0: none */
 	int			pid;
 	int			leader_pid;		/* 0 if there is none */
 	Oid			role;
@@ -133,7 +133,7 @@ extern uint64 ft_history_known_text(int procno, const FtHistoryState *state);
 extern void ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts,
 							  int64 started);
 extern FtHistory *ft_history_read(TimestampTz from, TimestampTz to, uint8 flags);
-extern bool ft_history_texts(uint64 text, FtHistoryTexts *texts);
+extern bool ft_history_texts(uint64 texts_at, FtHistoryTexts *texts);
 extern void ft_history_status_read(FtHistoryStatus *status);
 
 /* history_sample.c: the sampler's task */

@@ -34,7 +34,7 @@ typedef struct SeenPrepared
 {
 	TransactionId xid;
 	Oid			database;
-	uint64		text;
+	uint64		texts_at;
 } SeenPrepared;
 
 struct FtHistoryViewer
@@ -59,9 +59,13 @@ ft_history_viewer(const FtHistory *history)
 		const FtHistoryState *state = &history->runs[i].state;
 
 		if (state->pid == 0)
-			viewer->prepared[viewer->prepared_count++] = (SeenPrepared) {
-				state->xid, state->database, state->text
-			};
+		{
+			SeenPrepared *prepared = &viewer->prepared[viewer->prepared_count++];
+
+			prepared->xid = state->xid;
+			prepared->database = state->database;
+			prepared->texts_at = state->texts_at;
+		}
 	}
 	return viewer;
 }
@@ -110,14 +114,14 @@ set_names(const FtHistoryState *state, Datum *values, bool *nulls)
  * session's, and may have been cut in the middle of a character.
  */
 static void
-set_foreign_text(Oid database, const char *text, int length, FtHistoryColumn column,
+set_foreign_text(Oid database, const char *string, int length, FtHistoryColumn column,
 				 Datum *values, bool *nulls)
 {
 	const FtDatabaseName *name = ft_database_name(database);
 	int			encoding = name != NULL ? name->encoding : GetDatabaseEncoding();
 
-	length = pg_encoding_mbcliplen(encoding, text, length, length);
-	set(values, nulls, column, CStringGetTextDatum(ft_recode(pnstrdup(text, length), encoding)));
+	length = pg_encoding_mbcliplen(encoding, string, length, length);
+	set(values, nulls, column, CStringGetTextDatum(ft_recode(pnstrdup(string, length), encoding)));
 }
 
 static void
@@ -128,7 +132,7 @@ set_gid(FtHistoryViewer *viewer, TransactionId xid, Datum *values, bool *nulls)
 	for (int i = 0; i < viewer->prepared_count; i++)
 	{
 		if (viewer->prepared[i].xid == xid &&
-			ft_history_texts(viewer->prepared[i].text, &texts))
+			ft_history_texts(viewer->prepared[i].texts_at, &texts))
 		{
 			set_foreign_text(viewer->prepared[i].database, texts.query, texts.query_length,
 							 FT_HISTORY_PREPARED_GID, values, nulls);
@@ -211,7 +215,7 @@ ft_history_row(FtHistoryViewer *viewer, const FtHistoryState *state,
 			   Datum *values, bool *nulls)
 {
 	FtHistoryTexts texts;
-	bool		has_texts = ft_history_texts(state->text, &texts);
+	bool		has_texts = ft_history_texts(state->texts_at, &texts);
 
 	memset(values, 0, sizeof(Datum) * FT_HISTORY_COLUMNS);
 	memset(nulls, true, sizeof(bool) * FT_HISTORY_COLUMNS);

@@ -162,8 +162,8 @@ note_texts(FtHistoryDraft *draft, const FtBackendEntry *entry)
 	char	   *query;
 	const char *type;
 
-	draft->state.text = ft_history_known_text(draft->procno, &draft->state);
-	if (draft->state.text != 0)
+	draft->state.texts_at = ft_history_known_text(draft->procno, &draft->state);
+	if (draft->state.texts_at != 0)
 		return;
 
 	traceparent = palloc(FT_TRACEPARENT_SIZE);
@@ -233,7 +233,7 @@ gather_prepared(Gathering *gathering, const FtBlockingNode *node)
 	const FtLockProcess *process = &gathering->snapshot->processes[node->procno];
 	const PGPROC *proc = &ProcGlobal->allProcs[node->procno];
 	FtHistoryDraft *draft = add_draft(gathering, node->procno);
-	FtGid	   *gid = palloc(sizeof(FtGid));
+	char	   *gid = palloc(GIDSIZE);
 	FtPrepared	prepared;
 
 	draft->state.xid = process->xid;
@@ -248,7 +248,7 @@ gather_prepared(Gathering *gathering, const FtBlockingNode *node)
 		draft->texts.query_length = strlen(prepared.gid);
 	}
 	note_blocking(gathering, node, &draft->state);
-	draft->state.text = ft_history_known_text(node->procno, &draft->state);
+	draft->state.texts_at = ft_history_known_text(node->procno, &draft->state);
 }
 
 static void
@@ -284,7 +284,7 @@ void
 ft_history_sample(TimestampTz now)
 {
 	Gathering	gathering;
-	FtHistorySample sample = {.at = now, .source = FT_SOURCE_LOCK_MANAGER};
+	FtHistorySample sample = {.at = now,.source = FT_SOURCE_LOCK_MANAGER};
 
 	if (!ft_history_there())
 		return;

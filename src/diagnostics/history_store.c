@@ -210,56 +210,56 @@ ft_history_known_text(int procno, const FtHistoryState *state)
 	last = &run_at(number)->state;
 	if (last->pid != state->pid || last->backend_start != state->backend_start ||
 		last->query_start != state->query_start || last->xid != state->xid ||
-		!text_young(last->text))
+		!text_young(last->texts_at))
 		return 0;
-	return last->text;
+	return last->texts_at;
 }
 
 /* Write texts behind one another, each with its end, and a head before them. */
 static Text *
 make_text(const FtHistoryTexts *texts, char *buffer)
 {
-	Text	   *text = (Text *) buffer;
+	Text	   *head = (Text *) buffer;
 	char	   *to = buffer + sizeof(Text);
 
-	text->application = strlen(texts->application) + 1;
-	text->backend_type = strlen(texts->backend_type) + 1;
-	text->traceparent = strlen(texts->traceparent) + 1;
-	text->query = texts->query_length + 1;
-	memcpy(to, texts->application, text->application);
-	to += text->application;
-	memcpy(to, texts->backend_type, text->backend_type);
-	to += text->backend_type;
-	memcpy(to, texts->traceparent, text->traceparent);
-	to += text->traceparent;
+	head->application = strlen(texts->application) + 1;
+	head->backend_type = strlen(texts->backend_type) + 1;
+	head->traceparent = strlen(texts->traceparent) + 1;
+	head->query = texts->query_length + 1;
+	memcpy(to, texts->application, head->application);
+	to += head->application;
+	memcpy(to, texts->backend_type, head->backend_type);
+	to += head->backend_type;
+	memcpy(to, texts->traceparent, head->traceparent);
+	to += head->traceparent;
 	memcpy(to, texts->query, texts->query_length);
 	to[texts->query_length] = '\0';
-	to += text->query;
-	text->length = MAXALIGN(to - buffer);
-	memset(to, 0, text->length - (to - buffer));
-	text->hash = 0;
-	text->hash = hash_bytes((unsigned char *) buffer, text->length);
-	return text;
+	to += head->query;
+	head->length = MAXALIGN(to - buffer);
+	memset(to, 0, head->length - (to - buffer));
+	head->hash = 0;
+	head->hash = hash_bytes((unsigned char *) buffer, head->length);
+	return head;
 }
 
 /* Store texts, unless the same are there already. */
 static uint64
 store_text(const FtHistoryTexts *texts, char *buffer)
 {
-	Text	   *text = make_text(texts, buffer);
-	uint64	   *known = &shared->known[text->hash % KNOWN_TEXTS];
+	Text	   *head = make_text(texts, buffer);
+	uint64	   *known = &shared->known[head->hash % KNOWN_TEXTS];
 	uint64		position;
 
-	if (text_young(*known) && memcmp(text_at(*known), text, text->length) == 0)
+	if (text_young(*known) && memcmp(text_at(*known), head, head->length) == 0)
 		return *known;
 
 	/* one does not go round the end of the ring */
 	position = shared->next_text % shared->text_capacity;
-	if (position + text->length > shared->text_capacity)
+	if (position + head->length > shared->text_capacity)
 		shared->next_text += shared->text_capacity - position;
 	*known = shared->next_text;
-	memcpy(text_at(shared->next_text), text, text->length);
-	shared->next_text += text->length;
+	memcpy(text_at(shared->next_text), head, head->length);
+	shared->next_text += head->length;
 	return *known;
 }
 
@@ -300,8 +300,8 @@ ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts, int64 sta
 	{
 		FtHistoryDraft *draft = &drafts->items[i];
 
-		if (draft->state.text == 0)
-			draft->state.text = store_text(&draft->texts, buffer);
+		if (draft->state.texts_at == 0)
+			draft->state.texts_at = store_text(&draft->texts, buffer);
 		store_state(draft);
 	}
 	sample->duration = (int32) (GetCurrentTimestamp() - started);
@@ -430,16 +430,16 @@ ft_history_read(TimestampTz from, TimestampTz to, uint8 flags)
  * are gone.
  */
 bool
-ft_history_texts(uint64 text, FtHistoryTexts *texts)
+ft_history_texts(uint64 texts_at, FtHistoryTexts *texts)
 {
 	char	   *buffer = NULL;
 	const Text *head;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	if (text_there(text))
+	if (text_there(texts_at))
 	{
-		buffer = palloc(text_at(text)->length);
-		memcpy(buffer, text_at(text), text_at(text)->length);
+		buffer = palloc(text_at(texts_at)->length);
+		memcpy(buffer, text_at(texts_at), text_at(texts_at)->length);
 	}
 	LWLockRelease(shared->lock);
 	if (buffer == NULL)

@@ -105,29 +105,29 @@ static int64
 oom_score_adj(int pid)
 {
 	char		path[64];
-	char		text[64];
+	char		contents[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
-	if (!ft_kernel_file(path, text, sizeof(text)))
+	if (!ft_kernel_file(path, contents, sizeof(contents)))
 		return PG_INT64_MIN;
-	return strtoll(text, NULL, 10);
+	return strtoll(contents, NULL, 10);
 }
 
 static void
 read_host_memory(HostMemory *memory)
 {
-	char		text[FT_KERNEL_FILE_SIZE];
+	char		contents[FT_KERNEL_FILE_SIZE];
 
-	(void) ft_kernel_file("/proc/meminfo", text, sizeof(text));
-	memory->total = ft_kernel_value(text, "MemTotal:", 1024);
-	memory->available = ft_kernel_value(text, "MemAvailable:", 1024);
-	memory->swap_total = ft_kernel_value(text, "SwapTotal:", 1024);
-	memory->swap_free = ft_kernel_value(text, "SwapFree:", 1024);
-	memory->commit_limit = ft_kernel_value(text, "CommitLimit:", 1024);
-	memory->committed = ft_kernel_value(text, "Committed_AS:", 1024);
-	memory->huge_total = ft_kernel_value(text, "HugePages_Total:", 1);
-	memory->huge_free = ft_kernel_value(text, "HugePages_Free:", 1);
-	memory->huge_size = ft_kernel_value(text, "Hugepagesize:", 1024);
+	(void) ft_kernel_file("/proc/meminfo", contents, sizeof(contents));
+	memory->total = ft_kernel_value(contents, "MemTotal:", 1024);
+	memory->available = ft_kernel_value(contents, "MemAvailable:", 1024);
+	memory->swap_total = ft_kernel_value(contents, "SwapTotal:", 1024);
+	memory->swap_free = ft_kernel_value(contents, "SwapFree:", 1024);
+	memory->commit_limit = ft_kernel_value(contents, "CommitLimit:", 1024);
+	memory->committed = ft_kernel_value(contents, "Committed_AS:", 1024);
+	memory->huge_total = ft_kernel_value(contents, "HugePages_Total:", 1);
+	memory->huge_free = ft_kernel_value(contents, "HugePages_Free:", 1);
+	memory->huge_size = ft_kernel_value(contents, "Hugepagesize:", 1024);
 	memory->overcommit = ft_kernel_number("/proc/sys/vm/overcommit_memory");
 	memory->postmaster_oom_score_adj = oom_score_adj(PostmasterPid);
 	memory->backend_oom_score_adj = oom_score_adj(MyProcPid);
@@ -281,9 +281,9 @@ ft_host_memory(PG_FUNCTION_ARGS)
 
 /* The share of time that something waited for a resource, in percent. */
 static double
-pressure(const char *text, const char *who, const char *key)
+pressure(const char *contents, const char *who, const char *key)
 {
-	const char *line = strstr(text, who);
+	const char *line = strstr(contents, who);
 	const char *found = line == NULL ? NULL : strstr(line, key);
 	const char *end = line == NULL ? NULL : strchr(line, '\n');
 
@@ -295,28 +295,28 @@ pressure(const char *text, const char *who, const char *key)
 static void
 put_pressure(Datum *values, bool *nulls, const char *path, int some, int full)
 {
-	char		text[1024];
+	char		contents[1024];
 
-	(void) ft_kernel_file(path, text, sizeof(text));
-	ft_put_float8(values, nulls, some, pressure(text, "some ", "avg10="));
-	ft_put_float8(values, nulls, some + 1, pressure(text, "some ", "avg60="));
+	(void) ft_kernel_file(path, contents, sizeof(contents));
+	ft_put_float8(values, nulls, some, pressure(contents, "some ", "avg10="));
+	ft_put_float8(values, nulls, some + 1, pressure(contents, "some ", "avg60="));
 	if (full < 0)
 		return;
-	ft_put_float8(values, nulls, full, pressure(text, "full ", "avg10="));
-	ft_put_float8(values, nulls, full + 1, pressure(text, "full ", "avg60="));
+	ft_put_float8(values, nulls, full, pressure(contents, "full ", "avg10="));
+	ft_put_float8(values, nulls, full + 1, pressure(contents, "full ", "avg60="));
 }
 
 static void
 put_uptime(Datum *values, bool *nulls)
 {
-	char		text[64];
+	char		contents[64];
 	Interval   *uptime;
 
-	nulls[LOAD_UPTIME] = !ft_kernel_file("/proc/uptime", text, sizeof(text));
+	nulls[LOAD_UPTIME] = !ft_kernel_file("/proc/uptime", contents, sizeof(contents));
 	if (nulls[LOAD_UPTIME])
 		return;
 	uptime = palloc0(sizeof(Interval));
-	uptime->time = (TimeOffset) (strtod(text, NULL) * USECS_PER_SEC);
+	uptime->time = (TimeOffset) (strtod(contents, NULL) * USECS_PER_SEC);
 	values[LOAD_UPTIME] = IntervalPGetDatum(uptime);
 }
 
@@ -343,7 +343,7 @@ ft_host_load(PG_FUNCTION_ARGS)
 		usable = group.cpu_quota;
 
 	for (int i = 0; i < 3; i++)
-		ft_put_float8(values, nulls, LOAD_1 + i, load[i]);
+		ft_put_float8(values, nulls, LOAD_1 + i, rint(100 * load[i]) / 100);
 	nulls[LOAD_CPUS] = cpus <= 0;
 	values[LOAD_CPUS] = Int32GetDatum((int32) cpus);
 	ft_put_float8(values, nulls, LOAD_CPU_QUOTA, group.cpu_quota);

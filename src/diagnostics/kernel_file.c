@@ -23,17 +23,17 @@
 #include "diagnostics/kernel_file.h"
 
 bool
-ft_kernel_file(const char *path, char *text, size_t size)
+ft_kernel_file(const char *path, char *contents, size_t size)
 {
 	int			file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
 	size_t		length = 0;
 
-	text[0] = '\0';
+	contents[0] = '\0';
 	if (file < 0)
 		return false;
 	while (length < size - 1)
 	{
-		ssize_t		count = read(file, text + length, size - 1 - length);
+		ssize_t		count = read(file, contents + length, size - 1 - length);
 
 		if (count < 0 && errno == EINTR)
 			continue;
@@ -42,15 +42,15 @@ ft_kernel_file(const char *path, char *text, size_t size)
 		length += count;
 	}
 	close(file);
-	text[length] = '\0';
+	contents[length] = '\0';
 	return length > 0;
 }
 
 int64
-ft_kernel_value(const char *text, const char *key, int64 unit)
+ft_kernel_value(const char *contents, const char *key, int64 unit)
 {
 	size_t		length = strlen(key);
-	const char *line = text;
+	const char *line = contents;
 
 	while (line != NULL && *line != '\0')
 	{
@@ -74,11 +74,11 @@ ft_kernel_value(const char *text, const char *key, int64 unit)
 int64
 ft_kernel_number(const char *path)
 {
-	char		text[64];
+	char		contents[64];
 
-	if (!ft_kernel_file(path, text, sizeof(text)))
+	if (!ft_kernel_file(path, contents, sizeof(contents)))
 		return FT_UNKNOWN;
-	return ft_kernel_value(text, "", 1);
+	return ft_kernel_value(contents, "", 1);
 }
 
 void

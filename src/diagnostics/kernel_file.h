@@ -14,13 +14,13 @@
 #define FT_KERNEL_FILE_SIZE 8192
 
 /* False if it is not there or cannot be read; the text is cut to fit. */
-extern bool ft_kernel_file(const char *path, char *text, size_t size);
+extern bool ft_kernel_file(const char *path, char *contents, size_t size);
 
 /*
  * The number behind a key at the start of a line, times a unit; FT_UNKNOWN if
  * there is none.
  */
-extern int64 ft_kernel_value(const char *text, const char *key, int64 unit);
+extern int64 ft_kernel_value(const char *contents, const char *key, int64 unit);
 
 /* A file that is one number; FT_UNKNOWN for "max" and for what is not there. */
 extern int64 ft_kernel_number(const char *path);

@@ -155,16 +155,16 @@ bool
 ft_process_memory(int pid, FtProcessMemory *memory)
 {
 	char		path[64];
-	char		text[FT_KERNEL_FILE_SIZE];
+	char		contents[FT_KERNEL_FILE_SIZE];
 	int64		anonymous;
 
 	memory->resident = memory->swapped = memory->private = FT_UNKNOWN;
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (!ft_kernel_file(path, text, sizeof(text)))
+	if (!ft_kernel_file(path, contents, sizeof(contents)))
 		return false;
-	memory->resident = ft_kernel_value(text, "VmRSS:", 1024);
-	memory->swapped = ft_kernel_value(text, "VmSwap:", 1024);
-	anonymous = ft_kernel_value(text, "RssAnon:", 1024);
+	memory->resident = ft_kernel_value(contents, "VmRSS:", 1024);
+	memory->swapped = ft_kernel_value(contents, "VmSwap:", 1024);
+	anonymous = ft_kernel_value(contents, "RssAnon:", 1024);
 	if (anonymous != FT_UNKNOWN)
 		memory->private = anonymous + Max(memory->swapped, 0);
 	return memory->resident != FT_UNKNOWN;
@@ -348,10 +348,10 @@ is_server_process(int pid)
 }
 
 static int64
-sum(const char *text, const char *key, const char *other)
+sum(const char *contents, const char *key, const char *other)
 {
-	int64		a = ft_kernel_value(text, key, 1024);
-	int64		b = ft_kernel_value(text, other, 1024);
+	int64		a = ft_kernel_value(contents, key, 1024);
+	int64		b = ft_kernel_value(contents, other, 1024);
 
 	return a == FT_UNKNOWN || b == FT_UNKNOWN ? FT_UNKNOWN : a + b;
 }
@@ -370,7 +370,7 @@ ft_proportional_memory(PG_FUNCTION_ARGS)
 	Datum		values[PROPORTIONAL_COLUMNS] = {0};
 	bool		nulls[PROPORTIONAL_COLUMNS] = {0};
 	char		path[64];
-	char		text[FT_KERNEL_FILE_SIZE];
+	char		contents[FT_KERNEL_FILE_SIZE];
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!is_server_process(pid))
@@ -381,7 +381,7 @@ ft_proportional_memory(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-	if (!ft_kernel_file(path, text, sizeof(text)))
+	if (!ft_kernel_file(path, contents, sizeof(contents)))
 	{
 		ereport(WARNING,
 				(errmsg("the kernel does not show the memory of process %d", pid),
@@ -390,13 +390,13 @@ ft_proportional_memory(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	values[PROPORTIONAL_PID] = Int32GetDatum(pid);
-	ft_put_int64(values, nulls, PROPORTIONAL_BYTES, ft_kernel_value(text, "Pss:", 1024));
-	ft_put_int64(values, nulls, PROPORTIONAL_RESIDENT, ft_kernel_value(text, "Rss:", 1024));
-	ft_put_int64(values, nulls, PROPORTIONAL_PRIVATE, sum(text, "Private_Clean:", "Private_Dirty:"));
-	ft_put_int64(values, nulls, PROPORTIONAL_SHARED, sum(text, "Shared_Clean:", "Shared_Dirty:"));
-	ft_put_int64(values, nulls, PROPORTIONAL_ANONYMOUS, ft_kernel_value(text, "Pss_Anon:", 1024));
-	ft_put_int64(values, nulls, PROPORTIONAL_SHARED_MEMORY, ft_kernel_value(text, "Pss_Shmem:", 1024));
-	ft_put_int64(values, nulls, PROPORTIONAL_SWAPPED, ft_kernel_value(text, "SwapPss:", 1024));
+	ft_put_int64(values, nulls, PROPORTIONAL_BYTES, ft_kernel_value(contents, "Pss:", 1024));
+	ft_put_int64(values, nulls, PROPORTIONAL_RESIDENT, ft_kernel_value(contents, "Rss:", 1024));
+	ft_put_int64(values, nulls, PROPORTIONAL_PRIVATE, sum(contents, "Private_Clean:", "Private_Dirty:"));
+	ft_put_int64(values, nulls, PROPORTIONAL_SHARED, sum(contents, "Shared_Clean:", "Shared_Dirty:"));
+	ft_put_int64(values, nulls, PROPORTIONAL_ANONYMOUS, ft_kernel_value(contents, "Pss_Anon:", 1024));
+	ft_put_int64(values, nulls, PROPORTIONAL_SHARED_MEMORY, ft_kernel_value(contents, "Pss_Shmem:", 1024));
+	ft_put_int64(values, nulls, PROPORTIONAL_SWAPPED, ft_kernel_value(contents, "SwapPss:", 1024));
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
 }

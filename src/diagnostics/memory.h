@@ -13,7 +13,8 @@
 /* What the kernel says of one process, in bytes; FT_UNKNOWN where it does not. */
 typedef struct FtProcessMemory
 {
-	int64		resident;		/* in memory, shared memory it touched included */
+	int64		resident;		/* in memory, shared memory it touched
+								 * included */
 	int64		swapped;
 	int64		private;		/* its own, in memory or swapped out */
 } FtProcessMemory;

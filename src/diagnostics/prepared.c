@@ -138,7 +138,7 @@ two_phase_table(void)
 }
 
 bool
-ft_prepared_lookup(TransactionId xid, FtPrepared *prepared, FtGid *buffer)
+ft_prepared_lookup(TransactionId xid, FtPrepared *prepared, char *gid)
 {
 	const FtTwoPhaseTable *table = two_phase_table();
 	bool		found = false;
@@ -153,9 +153,9 @@ ft_prepared_lookup(TransactionId xid, FtPrepared *prepared, FtGid *buffer)
 		if (transaction->xid != xid || !transaction->valid)
 			continue;
 		found = true;
-		strlcpy(*buffer, transaction->gid, GIDSIZE);
+		strlcpy(gid, transaction->gid, GIDSIZE);
 		prepared->xid = xid;
-		prepared->gid = *buffer;
+		prepared->gid = gid;
 		prepared->prepared_at = transaction->prepared_at;
 		prepared->owner = transaction->owner;
 		prepared->database = ProcGlobal->allProcs[transaction->pgprocno].databaseId;

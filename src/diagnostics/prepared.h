@@ -31,10 +31,9 @@ extern const FtPrepared *ft_prepared_find(const FtPreparedList *list, Transactio
 
 /*
  * The same of one, for a process that is connected to no database and has no
- * transaction; gid points into *buffer.  False if it is not there, or if this
+ * transaction; its gid is copied to gid[GIDSIZE].  False if it is not there, or if this
  * server keeps its prepared transactions in another way.
  */
-typedef char FtGid[GIDSIZE];
-extern bool ft_prepared_lookup(TransactionId xid, FtPrepared *prepared, FtGid *buffer);
+extern bool ft_prepared_lookup(TransactionId xid, FtPrepared *prepared, char *gid);
 
 #endif							/* FT_PREPARED_H */

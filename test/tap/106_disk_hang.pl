@@ -1,0 +1,91 @@
+# A file system of the network whose server is gone: statvfs() does not come
+# back.  Here a library that is loaded first does that for one tablespace.
+# Nobody hangs with it, the others are told of, and it is told again when it
+# answers.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib $FindBin::Bin;
+use FaultTolerance;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my $mark = "$folder/answers";
+append_to_file("$folder/hang.c", qq{
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+int
+statvfs(const char *path, struct statvfs *space)
+{
+	int			(*real) (const char *, struct statvfs *) = dlsym(RTLD_NEXT, "statvfs");
+
+	while (strstr(path, "regress_hung_space") != NULL && access("$mark", F_OK) != 0)
+		usleep(10000);
+	return real(path, space);
+}
+});
+plan skip_all => 'no C compiler'
+  if system("cc -shared -fPIC -o $folder/hang.so $folder/hang.c -ldl 2>$folder/cc.log") != 0;
+
+my $node = new_node('disk_hang');
+$node->append_conf('postgresql.conf', q{
+fault_tolerance.disk_sample_interval = '200ms'
+fault_tolerance.sample_interval = '100ms'
+});
+{
+	local $ENV{LD_PRELOAD} = "$folder/hang.so";
+	$node->start;
+}
+$node->safe_psql('postgres', 'CREATE EXTENSION fault_tolerance');
+mkdir "$folder/regress_hung_space" or die $!;
+mkdir "$folder/another_space" or die $!;
+$node->safe_psql('postgres', "CREATE TABLESPACE hung LOCATION '$folder/regress_hung_space'");
+$node->safe_psql('postgres', "CREATE TABLESPACE other LOCATION '$folder/another_space'");
+
+sub becomes
+{
+	my ($query, $name) = @_;
+	ok($node->poll_query_until('postgres', $query), $name)
+	  or diag($node->safe_psql('postgres', 'SELECT name, severity, sample_age, note FROM ft.disk_space()'));
+}
+
+becomes(q{SELECT count(*) = 4 FROM ft.disk_space()}, 'all are looked at');
+becomes(q{SELECT note = 'the file system does not answer' AND severity = 'UNKNOWN' AND free_bytes IS NULL
+  FROM ft.disk_space() WHERE spcname = 'hung'}, 'the one that hangs is told of as such');
+is($node->safe_psql('postgres', q{SELECT bool_and(free_bytes > 0 AND note IS NULL) FROM ft.disk_space() WHERE spcname IS DISTINCT FROM 'hung'}),
+	't', 'the others are told of, also those behind it');
+
+# The sampler goes on with all that it does: it waited for that one once.
+my $runs = q{SELECT runs FROM ft.sampler_tasks() WHERE task = '%s'};
+foreach my $task ('disk', 'history')
+{
+	my $before = $node->safe_psql('postgres', sprintf($runs, $task));
+	becomes("SELECT runs >= $before + 3 FROM ft.sampler_tasks() WHERE task = '$task'", "the sampler goes on with task $task");
+}
+becomes(q{SELECT last_duration < '900 ms' FROM ft.sampler_tasks() WHERE task = 'disk'}, 'it waited for that one once only');
+becomes(q{SELECT max(sample_age) < '10 s' FROM ft.disk_space()}, 'what it says is fresh');
+
+# It answers again.
+append_to_file($mark, '');
+becomes(q{SELECT free_bytes > 0 AND note IS NULL AND severity <> 'UNKNOWN' FROM ft.disk_space() WHERE spcname = 'hung'},
+	'when it answers that is told');
+
+# A session that asks itself, because the sampler does not, does not hang.
+unlink $mark or die $!;
+$node->append_conf('postgresql.conf', 'fault_tolerance.workers = off');
+$node->stop;
+{
+	local $ENV{LD_PRELOAD} = "$folder/hang.so";
+	$node->start;
+}
+is($node->safe_psql('postgres', q{SELECT spcname, severity, note FROM ft.disk_space() WHERE spcname = 'hung'}),
+	'hung|UNKNOWN|the file system does not answer', 'a session that asks itself does not hang');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM ft.disk_space() WHERE free_bytes > 0}), '3', 'and has the others');
+$node->stop;
+done_testing();
