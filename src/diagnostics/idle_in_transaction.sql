@@ -86,7 +86,7 @@ SELECT i.severity,
        date_trunc('second', i.idle_duration) AS "idle for",
        i.locks,
        i.blocked_sessions AS blocks,
-       i.xmin_age AS xids,
+       greatest(i.xid_age, i.xmin_age) AS xids,
        left(regexp_replace(i.query, '\s+', ' ', 'g'), 36) AS "last query"
   FROM ft.idle_in_transaction() AS i;
 

@@ -158,7 +158,7 @@ kill 'CONT', $sampler;
 check_becomes('sampler', 'OK', 'silent when it does');
 
 # --- a restored database
-$node->safe_psql('postgres', q{UPDATE ft.installations SET system_identifier = 1});
+$node->safe_psql('postgres', q{SELECT ft.create_execution(); UPDATE ft.installations SET system_identifier = 1});
 is($node->safe_psql('postgres', q{SELECT status, hint LIKE '%ft.adopt()%' FROM ft.health_check('{orchestration_paused}')}), 'WARNING|t', 'a database from elsewhere');
 $node->safe_psql('postgres', 'SELECT ft.adopt()');
 is($node->safe_psql('postgres', q{SELECT status FROM ft.health_check('{orchestration_paused}')}), 'OK', 'taken over');
