@@ -57,6 +57,10 @@ SELECT pg_stat_force_next_flush();
 SELECT check_name, status, object, message FROM finding WHERE check_name = 'dead_tuple_percent';
 VACUUM ANALYZE health_rows;
 SELECT status FROM finding WHERE check_name = 'dead_tuple_percent';
+SELECT status FROM ft.health_check('{bloat}');
+SELECT ft.set_threshold('bloat_size', 100000, NULL);
+SELECT status, object FROM ft.health_check('{bloat}') WHERE object = 'public.health_rows';
+SELECT ft.reset_threshold('bloat_size');
 SELECT setval('health_rows_id_seq', 26000);
 SELECT status, object, round(value::numeric, 1) AS value, message FROM finding WHERE check_name = 'sequence';
 SELECT setval('health_rows_id_seq', 32767);
@@ -155,7 +159,7 @@ COMMIT;
 SELECT count(*) > 30 AS checks FROM ft.health_check_summary;
 
 -- The verdict.
-SELECT status, ok, node, accepts_writes, critical, worst_check, worst_object, worst_message, checked > 30 AS checked
+SELECT status, ok, node, accepts_writes, critical > 0 AS critical, worst_check, worst_object, worst_message, checked > 30 AS checked
   FROM ft.health();
 SELECT status, ok, critical, warning, "unknown", worst_check, checked FROM ft.health('{lock_table,sequence}');
 SELECT status, ok, warning, worst_check FROM ft.health('{lock_table,worker}');

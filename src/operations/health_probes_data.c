@@ -17,6 +17,14 @@
 	"  FROM ft.dead_tuples((SELECT warning::bigint FROM ft.thresholds WHERE check_name = 'dead_tuples'))" \
 	" ORDER BY dead_tuple_percent DESC LIMIT 20"
 
+#define BLOAT_QUERY \
+	"SELECT 'bloat', format('%I.%I', schemaname, relname), bloat_percent," \
+	"       format('%s %I.%I: about %s of %s hold no data', kind, schemaname, relname, pg_size_pretty(bloat_bytes)," \
+	"              pg_size_pretty(relation_size))," \
+	"       severity, " NO_HINT \
+	"  FROM ft.bloat_estimate((SELECT warning::bigint FROM ft.thresholds WHERE check_name = 'bloat_size'))" \
+	" WHERE severity IN ('WARNING', 'CRITICAL') ORDER BY bloat_bytes DESC LIMIT 20"
+
 /* For each horizon its oldest holder; the age in time is not always known. */
 #define HORIZON_QUERY \
 	"SELECT 'xmin_horizon', coalesce(slot_name::text, gid, pid::text, kind), " IN_SECONDS("age") "," \
@@ -121,6 +129,10 @@ const FtHealthProbe ft_health_probes_data[] = {
 		.checks = "dead_tuple_percent",
 		.query = DEAD_TUPLES_QUERY,
 		.primary_only = true,
+	},
+	{
+		.checks = "bloat",
+		.query = BLOAT_QUERY,
 	},
 	{
 		.checks = "xmin_horizon",
