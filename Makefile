@@ -65,6 +65,8 @@ INSTALL_PARTS = \
 	operations/metrics \
 	operations/health \
 	operations/alerts \
+	operations/diagnosis \
+	operations/help \
 	epilogue \
 
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
@@ -112,6 +114,8 @@ REGRESS = \
 	access_advice \
 	overview \
 	metrics \
+	diagnosis \
+	help \
 	health \
 	alerts \
 	tick \
