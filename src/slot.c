@@ -25,6 +25,7 @@
 
 #include <signal.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -33,6 +34,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "recode.h"
 #include "shmem.h"
 
 /* A command waits so long for workers to leave a database, in ms. */
@@ -233,7 +235,8 @@ ft_last_error_set(FtLastError *error, int sqlstate, const char *message)
 {
 	error->at = GetCurrentTimestamp();
 	error->sqlstate = sqlstate;
-	strlcpy(error->message, message, sizeof(error->message));
+	error->encoding = GetDatabaseEncoding();
+	(void) ft_copy_clipped(error->message, sizeof(error->message), message);
 }
 
 /* Delay after so many failures in a row: doubles from first up to limit. */

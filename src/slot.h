@@ -48,6 +48,7 @@ typedef struct FtLastError
 {
 	TimestampTz at;				/* 0 if there was none */
 	int			sqlstate;
+	int			encoding;		/* of the message */
 	char		message[FT_SLOT_TEXT];
 } FtLastError;
 

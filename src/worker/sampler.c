@@ -45,6 +45,7 @@
 #include "errors.h"
 #include "fault_tolerance.h"
 #include "guc.h"
+#include "recode.h"
 #include "shmem.h"
 #include "worker/sampler.h"
 #include "worker/worker.h"
@@ -368,7 +369,7 @@ put_task(ReturnSetInfo *result, int i, const FtSamplerTaskState *state)
 	{
 		values[6] = TimestampTzGetDatum(state->error.at);
 		values[7] = CStringGetTextDatum(unpack_sql_state(state->error.sqlstate));
-		values[8] = CStringGetTextDatum(state->error.message);
+		values[8] = CStringGetTextDatum(ft_recode(state->error.message, state->error.encoding));
 	}
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

@@ -22,6 +22,7 @@
 #include "errors.h"
 #include "fault_tolerance.h"
 #include "guc.h"
+#include "recode.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "worker/sampler.h"
@@ -93,7 +94,7 @@ set_error(Row *row, const FtLastError *error)
 {
 	if (error->at == 0)
 		return;
-	set_text(row, COLUMN_LAST_ERROR, error->message);
+	set_text(row, COLUMN_LAST_ERROR, ft_recode(error->message, error->encoding));
 	set_text(row, COLUMN_LAST_ERROR_SQLSTATE, unpack_sql_state(error->sqlstate));
 	set_time(row, COLUMN_LAST_ERROR_AT, error->at);
 }

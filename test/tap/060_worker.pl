@@ -243,6 +243,34 @@ ok( $node->poll_query_until(
     'the worker goes on when the cause is gone');
 is(scheduler_pid($node, 'second'), $pid, 'it is the same process');
 
+# Its message is cut between two characters, and read in another encoding.
+$node->safe_psql('postgres',
+    "CREATE DATABASE $_ ENCODING $_ LOCALE 'C' TEMPLATE template0")
+  for qw(utf8 latin1);
+$node->safe_psql($_, 'CREATE EXTENSION fault_tolerance') for qw(utf8 latin1);
+wait_for_scheduler($node, 'utf8', 'sleeping');
+$node->safe_psql(
+    'utf8', q{
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '%', repeat(chr(233), 200); END $$;
+CREATE TRIGGER fail BEFORE INSERT ON ft.recovery_passes EXECUTE FUNCTION fail();
+SELECT ft.record_failure(ft.create_execution(), 'a test', failure_type => 'TRANSIENT');
+});
+ok( $node->poll_query_until(
+        'utf8',
+        "SELECT last_error_sqlstate = 'P0001' FROM ft.worker_status() WHERE datname = 'utf8'"
+    ),
+    'an error with a long message');
+foreach my $reader (qw(utf8 latin1))
+{
+    is( $node->safe_psql($reader,
+            "SELECT last_error = repeat(chr(233), 127) FROM ft.worker_status() WHERE datname = 'utf8'"
+        ),
+        't',
+        "is read in a database in $reader");
+}
+$node->safe_psql('postgres', "DROP DATABASE $_") for qw(utf8 latin1);
+
 #
 # DROP EXTENSION is not blocked, and the worker goes.
 #
