@@ -477,6 +477,11 @@ ft_quiesce_end(Oid dboid, bool forget)
 		if (slot->quiesced <= 0 && slot->scheduler.state == FT_WORKER_NONE &&
 			(forget || slot->only_quiesced))
 			ft_slot_free(slot);
+		else
+		{
+			/* a scheduler is to see what the command has changed */
+			pg_atomic_write_u32(&slot->pending, 1);
+		}
 	}
 	LWLockRelease(ft_shared->lock);
 	ft_wake_launcher(forget);

@@ -284,6 +284,24 @@ $node->safe_psql('second', 'CREATE EXTENSION fault_tolerance');
 ok(wait_for_scheduler($node, 'second', 'sleeping'),
     'and comes back with it');
 
+# Nor is anything kept of a database whose worker rests.
+$node->append_conf('postgresql.conf',
+    "fault_tolerance.worker_idle_timeout = '10ms'");
+$node->reload;
+ok(wait_for_scheduler($node, 'second', 'resting', 'postgres'),
+    'the worker rests');
+$node->safe_psql('second', 'DROP EXTENSION fault_tolerance');
+ok( $node->poll_query_until(
+        'postgres',
+        "SELECT NOT EXISTS (SELECT FROM ft.worker_status() WHERE datname = 'second')"
+    ),
+    'its database is forgotten after DROP EXTENSION');
+$node->append_conf('postgresql.conf',
+    "fault_tolerance.worker_idle_timeout = '1min'");
+$node->reload;
+$node->safe_psql('second', 'CREATE EXTENSION fault_tolerance');
+wait_for_scheduler($node, 'second', 'sleeping');
+
 # In a transaction: workers stay out until it ends.
 my $session = $node->background_psql('second');
 $session->query_safe('BEGIN; DROP EXTENSION fault_tolerance;');
