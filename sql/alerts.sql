@@ -9,7 +9,7 @@ RESET client_min_messages;
 CREATE VIEW alert AS
 SELECT * FROM ft.check_fault_tolerance_alerts()
  WHERE alert_name NOT IN ('unsafe_settings', 'worker', 'load', 'disk', 'memory', 'requested_checkpoints',
-                          'error_rate', 'deadlocks', 'slow_query', 'rollbacks');
+                          'error_rate', 'deadlocks', 'slow_query', 'rollbacks', 'replication_lag');
 SELECT alert_level, message, object FROM ft.check_fault_tolerance_alerts() WHERE alert_name = 'unsafe_settings';
 SELECT count(*) FROM alert;
 
