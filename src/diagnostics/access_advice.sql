@@ -34,7 +34,9 @@ BEGIN ATOMIC
            i.indisvalid AND i.indisready AND i.indislive,
            i.indisunique,
            i.indisprimary OR i.indisexclusion OR i.indisreplident
-               OR EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid),
+               OR EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid)
+               OR EXISTS (SELECT FROM pg_depend AS e
+                           WHERE e.classid = 'pg_class'::regclass AND e.objid = i.indrelid AND e.deptype = 'e'),
            c.relispartition,
            c.relam,
            ARRAY(SELECT concat_ws(' ', (i.indkey::int2[])[k], (i.indclass::oid[])[k],
@@ -212,7 +214,8 @@ COMMENT ON VIEW ft.index_advice_summary IS
 
 CREATE VIEW ft.scan_advice_summary AS
 SELECT a.kind,
-       left(format('%I.%I', a.schemaname, a.relname), 30) AS "table",
+       CASE WHEN a.relid IS NOT NULL
+            THEN left(format('%I.%I', a.schemaname, a.relname), 30) END AS "table",
        pg_size_pretty(a.table_size) AS size,
        a.seq_scan AS scans,
        coalesce(a.rows_per_call, a.rows_per_scan) AS rows,
