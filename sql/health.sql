@@ -137,6 +137,10 @@ AS $$ SELECT NULL, NULL, NULL::double precision, NULL::bigint, NULL::bigint, NUL
              NULL::boolean, NULL, NULL, NULL::bigint, NULL::oid $$;
 SET LOCAL fault_tolerance.check_timeout = '50ms';
 SELECT check_name, status, message FROM ft.health_check('{sequence,lock_table}') WHERE check_name = 'sequence';
+-- A check inside of a check: the limit is that of the outer one, and goes by.
+CREATE OR REPLACE FUNCTION ft.paused_reason() RETURNS text
+LANGUAGE sql AS $$ SELECT status FROM ft.health_check('{sequence}') $$;
+SELECT check_name, status, message FROM ft.health_check('{orchestration_paused,lock_table}') WHERE status <> 'OK';
 SET LOCAL fault_tolerance.check_timeout = 0;
 SET LOCAL fault_tolerance.health_timeout = '50ms';
 SELECT check_name, status, message LIKE 'cannot be told: no answer within%' AS limited

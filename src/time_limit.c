@@ -24,7 +24,8 @@
 
 static volatile sig_atomic_t time_is_up = false;
 static volatile sig_atomic_t somebody_cancelled = false;
-static bool limited = false;
+static int	depth = 0;			/* begun and not ended */
+static int	limited_at = 0;		/* the depth that the limit is of; 0 if none */
 static bool watched = false;
 static struct sigaction server_action;
 
@@ -75,17 +76,21 @@ own_timeout(void)
 void
 ft_time_limit_begin(int timeout)
 {
-	Assert(!limited);
+	depth++;
 
 	/* a cancel from before is not about what comes now */
 	CHECK_FOR_INTERRUPTS();
+
+	/* what is limited already, is by that alone */
+	if (limited_at != 0)
+		return;
 
 	time_is_up = false;
 	somebody_cancelled = false;
 	if (timeout <= 0)
 		return;
 
-	limited = true;
+	limited_at = depth;
 	watch_cancels();
 
 	/* one that came between the look and the watch */
@@ -97,10 +102,10 @@ ft_time_limit_begin(int timeout)
 void
 ft_time_limit_end(void)
 {
-	if (!limited)
+	if (limited_at != depth--)
 		return;
 
-	limited = false;
+	limited_at = 0;
 	disable_timeout(own_timeout(), false);
 
 	/* A cancel by our timer that came too late is not to hit what comes next. */
@@ -124,6 +129,6 @@ ft_time_limit_end(void)
 bool
 ft_time_limit_cancelled(const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && limited_at == 0 &&
 		time_is_up && !somebody_cancelled;
 }

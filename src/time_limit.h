@@ -10,8 +10,9 @@
 
 /*
  * Between the two, what runs is cancelled when the time, in ms, is over; 0 is
- * no limit.  They do not nest.  ft_time_limit_end() is to be called after an
- * error too, before anything else is done.
+ * no limit.  ft_time_limit_end() is to be called after an error too, also one of
+ * ft_time_limit_begin() itself, before anything else is done.  Inside of a limit
+ * there is no other: a cancel by it goes out to where it was begun.
  */
 extern void ft_time_limit_begin(int timeout);
 extern void ft_time_limit_end(void);
