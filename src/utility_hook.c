@@ -160,19 +160,22 @@ before_utility(Node *stmt)
 	}
 }
 
-static void
-after_utility(Node *stmt)
+/*
+ * The key of the prepared transaction that a command ends, 0 if it is no such
+ * command.
+ */
+static uint64
+prepared_to_end(Node *stmt, bool *commits)
 {
-	if (IsA(stmt, TransactionStmt))
-	{
-		TransactionStmt *transaction = (TransactionStmt *) stmt;
+	TransactionStmt *transaction;
 
-		if ((transaction->kind == TRANS_STMT_COMMIT_PREPARED ||
-			 transaction->kind == TRANS_STMT_ROLLBACK_PREPARED) &&
-			ft_two_phase_take(MyDatabaseId, ft_two_phase_key(transaction->gid)) &&
-			transaction->kind == TRANS_STMT_COMMIT_PREPARED)
-			ft_wake_worker_at_commit();
-	}
+	if (!IsA(stmt, TransactionStmt))
+		return 0;
+	transaction = (TransactionStmt *) stmt;
+	*commits = transaction->kind == TRANS_STMT_COMMIT_PREPARED;
+	if (!*commits && transaction->kind != TRANS_STMT_ROLLBACK_PREPARED)
+		return 0;
+	return ft_two_phase_key(transaction->gid);
 }
 
 static void
@@ -182,10 +185,14 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 				DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
-	bool		ours = context == PROCESS_UTILITY_TOPLEVEL && ft_shared != NULL;
+	uint64		prepared = 0;
+	bool		commits = false;
 
-	if (ours)
+	if (context == PROCESS_UTILITY_TOPLEVEL && ft_shared != NULL)
+	{
 		before_utility(stmt);
+		prepared = prepared_to_end(stmt, &commits);
+	}
 
 	if (previous_process_utility_hook)
 		previous_process_utility_hook(pstmt, queryString, readOnlyTree, context,
@@ -194,8 +201,9 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
 
-	if (ours)
-		after_utility(stmt);
+	/* The statement may be gone by now, say in CALL of what did a ROLLBACK. */
+	if (prepared != 0 && ft_two_phase_take(MyDatabaseId, prepared) && commits)
+		ft_wake_worker_at_commit();
 }
 
 void
