@@ -40,13 +40,13 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 -- Rows come in the order of the function, which a plain scan keeps.
 CREATE VIEW ft.deadlock_summary AS
 SELECT CASE WHEN d.participant > 1 THEN '' ELSE to_char(d.deadlock_time, 'MM-DD HH24:MI:SS') END AS "time",
-       left(d.datname, 12) AS datname,
+       left(d.datname, 10) AS datname,
        d.pid::text || CASE WHEN d.victim THEN ' (victim)' ELSE '' END AS process,
-       left(d.application_name, 16) AS application,
-       coalesce(replace(d.waited_mode, 'Lock', '') || ' on ' || left(d.lock_object, 30)
+       left(d.application_name, 12) AS application,
+       coalesce(replace(d.waited_mode, 'Lock', '') || ' on ' || left(d.lock_object, 26)
                 || ' of ' || d.blocked_by,
                 d.note) AS "waits for",
-       left(regexp_replace(d.query, '\s+', ' ', 'g'), 34) AS query
+       left(regexp_replace(d.query, '\s+', ' ', 'g'), 30) AS query
   FROM ft.deadlocks() AS d;
 
 COMMENT ON FUNCTION ft.deadlocks() IS

@@ -92,11 +92,13 @@ level_of(int elevel)
 static const char *
 application(void)
 {
+	if (IsInitProcessingMode() && ft_client_application() != NULL)
+		return ft_client_application();
 	if (application_name != NULL && application_name[0] != '\0')
 		return application_name;
 	if (MyBgworkerEntry != NULL)
 		return MyBgworkerEntry->bgw_name;
-	return OidIsValid(MyDatabaseId) ? NULL : ft_client_application();
+	return NULL;
 }
 
 static void

@@ -124,10 +124,10 @@ SELECT e.error_count AS errors,
        CASE e.error_severity WHEN 'ERROR' THEN '' ELSE e.error_severity || ' ' END
            || coalesce(e.sqlstate, e.condition_name) AS error,
        CASE WHEN e.retryable THEN 'yes' ELSE '' END AS retry,
-       left(e.datname, 16) AS datname,
-       left(e.usename, 12) AS usename,
-       left(e.application_name, 16) AS application,
-       left(regexp_replace(e.last_message, '\s+', ' ', 'g'), 42) AS message
+       left(e.datname, 12) AS datname,
+       left(e.usename, 10) AS usename,
+       left(e.application_name, 14) AS application,
+       left(regexp_replace(e.last_message, '\s+', ' ', 'g'), 36) AS message
   FROM ft.errors() AS e;
 
 COMMENT ON FUNCTION ft.errors(interval) IS

@@ -58,7 +58,7 @@ my $node = new_node('storm', allows_streaming => 1);
 $node->append_conf(
 	'postgresql.conf', q{
 fault_tolerance.workers = off
-fault_tolerance.recent_errors = 3
+fault_tolerance.recent_errors = 4
 max_connections = 20
 superuser_reserved_connections = 3
 log_line_prefix = '%m [%p] %e '
@@ -66,12 +66,14 @@ max_parallel_workers_per_gather = 2
 restart_after_crash = on
 });
 $node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE closed');
 $node->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fault_tolerance;
 CREATE TABLE many AS SELECT x FROM generate_series(1, 10000) AS x;
 ANALYZE many;
 CREATE ROLE app LOGIN;
+REVOKE CONNECT ON DATABASE closed FROM PUBLIC;
 CREATE FUNCTION caught() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 / 0;
@@ -150,7 +152,7 @@ is($node->safe_psql('postgres', q{SELECT error_count FROM ft.error_rate('1 hour'
 is($node->safe_psql('postgres', q{SELECT top_application_name LIKE 'storm_', top_sqlstate, severity = 'OK' FROM ft.error_rate()}),
 	't|22P02|f', 'the rate says where most of them come from, and that there are many');
 is($node->safe_psql('postgres', q{SELECT recent_kept, other_count FROM ft.error_counts()}),
-	'3|0', 'the ring keeps as many as it is set to');
+	'4|0', 'the ring keeps as many as it is set to');
 
 #
 # No place for another connection: that is said before the process has one in
@@ -181,6 +183,14 @@ $_->quit foreach @sessions;
 # A name that nobody has, and one of a database; a session that is ended.
 attempt($node, 'postgres', '-U', 'nobody here');
 attempt($node, 'no such database', '-U', 'app');
+{
+	# logged in, and refused before the session's settings are there
+	local $ENV{PGAPPNAME} = 'barred';
+	attempt($node, 'closed', '-U', 'app');
+}
+is( $reader->query_safe(
+		q{SELECT sqlstate, datname, usename, error_severity, datid IS NOT NULL FROM ft.errors() WHERE application_name = 'barred'}),
+	'42501|closed|app|FATAL|t', 'who may not connect');
 my $ended = $node->background_psql('postgres', on_error_stop => 0);
 $ended->query_safe(q{SET application_name = 'ended'});
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'ended'});
