@@ -65,8 +65,14 @@ sub kept
 my $holder = $node->background_psql('postgres', on_error_stop => 0);
 $holder->query_safe('BEGIN; LOCK TABLE account');
 my $waiter = wait_in('SELECT 1 AS parsed FROM account WHERE id = 1;', 'relation');
+$node->safe_psql('postgres', q{SELECT ft.sampler_tick('history')}) for 1 .. 2;
+my $holder_pid = $holder->query_safe('SELECT pg_backend_pid()');
 $holder->query_safe('COMMIT');
 $waiter->quit;
+is( $node->safe_psql(
+		'postgres', q{
+SELECT samples, waits, blocker_pids FROM ft.slow_statement_waits() WHERE query LIKE 'SELECT 1 AS parsed%'}),
+	"2|Lock:relation 2|{$holder_pid}", 'what the sampler saw it wait for, and who blocked it');
 is(kept(q{duration BETWEEN '0.5 s' AND '2 min', rows, failed}, 'SELECT 1 AS parsed%'),
 	't|1|f', 'a wait for a lock while parsing counts');
 
