@@ -93,14 +93,14 @@ ft_redact_passwords(char *text, Size size)
 		/* the first letters of all words */
 		if (*at != 'p' && *at != 'P' && *at != 's' && *at != 'S')
 			continue;
-		for (int i = 0; i < lengthof(words); i++)
+		for (int i = 0; i < (int) lengthof(words); i++)
 		{
 			Size		length = strlen(words[i]);
 			char	   *end = at + length;
 
 			if (pg_strncasecmp(at, words[i], length) != 0 || !value_follows(end))
 				continue;
-			if (end + sizeof(REPLACEMENT) <= text + size)
+			if (end + sizeof(REPLACEMENT) <= text +size)
 				memcpy(end, REPLACEMENT, sizeof(REPLACEMENT));
 			else
 				*end = '\0';

@@ -188,7 +188,7 @@ add_pair(const FtLockStep *held, const FtLockStep *wanted, int64 transactions,
 	}
 	pair->transactions += transactions;
 	pair->last_seen = now;
-	if (text != NULL && pair->statement[0] == '\0')
+	if (text !=NULL && pair->statement[0] == '\0')
 		strlcpy(pair->statement, text, sizeof(pair->statement));
 }
 

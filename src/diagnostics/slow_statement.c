@@ -150,6 +150,7 @@ set_query(FtSlowStatement *slow, const char *source, int location, int length)
 	if (source == NULL)
 		source = "";
 	text = CleanQuerytext(source, &location, &length);
+
 	ft_copy_clipped_len(slow->query, sizeof(slow->query), text, length);
 	ft_redact_passwords(slow->query, sizeof(slow->query));
 	ft_traceparent_find(source, application_name, slow->traceparent);
@@ -300,6 +301,7 @@ begin(const QueryDesc *query, const char *text, const PlannedStmt *pstmt)
 	current.running = true;
 	current.query = query;
 	current.text = text;
+
 	current.location = pstmt->stmt_location;
 	current.length = pstmt->stmt_len;
 	current.query_id = (int64) pstmt->queryId;

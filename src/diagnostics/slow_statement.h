@@ -24,7 +24,8 @@ typedef struct FtSlowStatement
 	uint64		number;			/* from 1 since the server started */
 	TimestampTz query_start;
 	int64		duration;		/* microseconds, commit included */
-	int64		commit_duration;	/* the part of it after the statement's end */
+	int64		commit_duration;	/* the part of it after the statement's
+									 * end */
 	int			pid;
 	TimestampTz backend_start;
 	Oid			database;
