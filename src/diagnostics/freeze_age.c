@@ -62,6 +62,7 @@ ft_freeze_limits(FtFreezeLimits *limits)
 {
 	FtThresholds *thresholds = ft_thresholds_read();
 
+	limits->now = GetCurrentTimestamp();
 	limits->next_xid = ReadNextFullTransactionId();
 	limits->next_multixact = ReadNextMultiXactId();
 	limits->freeze_age = ft_threshold(thresholds, "freeze_age");
@@ -222,7 +223,7 @@ put_database(ReturnSetInfo *result, const DatabaseAge *database, const FtFreezeL
 {
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS] = {0};
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = limits->now;
 	TimestampTz since;
 	int64		xids_left = FT_XID_STOP_AGE - database->xid_age;
 	int64		multixacts_left = FT_MULTIXACT_STOP_AGE - database->multixact_age;

@@ -10,6 +10,7 @@
 
 #include "access/multixact.h"
 #include "access/transam.h"
+#include "datatype/timestamp.h"
 #include "threshold.h"
 
 /*
@@ -23,6 +24,7 @@
 /* What ages are measured against. */
 typedef struct FtFreezeLimits
 {
+	TimestampTz now;
 	FullTransactionId next_xid;
 	MultiXactId next_multixact;
 	const FtThreshold *freeze_age;

@@ -45,6 +45,11 @@ SELECT schemaname, relname, n_live_tup, n_dead_tup, dead_tuple_percent,
        total_size, last_vacuum, last_autovacuum
   FROM ft.dead_tuples();
 SQL
+cat >"$folder/everywhere.sql" <<'SQL'
+SELECT datname, relid, schemaname, relname, n_live_tup, n_dead_tup, dead_tuple_percent,
+       total_size, last_vacuum, last_autovacuum
+  FROM ft.dead_tuples(all_databases => true);
+SQL
 cat >"$folder/view.sql" <<'SQL'
 SELECT schemaname, relname, n_live_tup, n_dead_tup,
        round(100.0 * n_dead_tup / (n_live_tup + n_dead_tup), 2) AS dead_tuple_percent,
@@ -85,4 +90,5 @@ row() {
 }
 printf '%-16s %10s %10s %12s %8s %8s\n' '' ours view 'without size' 'view/ours' 'w/o/ours'
 row 'warm connection' "$(median ours)" "$(median view)" "$(median view_without_size)"
+printf 'of all databases, from this one: %s\n' "$(median everywhere)"
 row 'new connection' "$(median ours -C)" "$(median view -C)" "$(median view_without_size -C)"
