@@ -38,6 +38,12 @@ my %needs_preload = map { $_ => 1 } (
 	'SELECT count(*) FROM ft.recent_errors()',
 	'SELECT count(*) FROM ft.deadlock_summary',
 	'SELECT count(*) FROM ft.error_summary',
+	'SELECT count(*) FROM ft.blocking_history()',
+	'SELECT count(*) FROM ft.blocking_history_summary',
+	'SELECT count(*) FROM ft.history_status()',
+	'SELECT count(*) FROM ft.session_history()',
+	'SELECT count(*) FROM ft.session_history_runs()',
+	'SELECT count(*) FROM ft.wait_history_summary',
 	'SELECT count(*) FROM ft.sampler_tasks()',
 	'SELECT count(*) FROM ft.worker_status()',
 	'SELECT count(*) FROM ft.xid_rate()');
