@@ -108,6 +108,9 @@ REGRESS = \
 	idle_in_transaction \
 	vanished_clients \
 	session_outcomes \
+	lock_table \
+	sequences \
+	stale_statistics \
 	slow_statement \
 	tracing \
 	lock_order \
