@@ -17,7 +17,7 @@ const FtDiagnosisRule ft_diagnosis_rules[] = {
 	{
 		.finding = "abandoned_slot",
 		.query = ft_ask_abandoned_slot,
-		.leads_to = {"retained_wal", "xmin_horizon", "replication_lag"},
+		.leads_to = {"retained_wal", "xmin_horizon"},
 	},
 	{
 		.finding = "failing_archiver",
@@ -25,9 +25,14 @@ const FtDiagnosisRule ft_diagnosis_rules[] = {
 		.leads_to = {"retained_wal"},
 	},
 	{
+		.finding = "replication_lag",
+		.query = ft_ask_replication_lag,
+		.leads_to = {"slow_consumer"},
+	},
+	{
 		.finding = "slow_consumer",
 		.query = ft_ask_slow_consumer,
-		.leads_to = {"retained_wal", "xmin_horizon", "replication_lag"},
+		.leads_to = {"retained_wal", "xmin_horizon"},
 	},
 	{
 		.finding = "idle_in_transaction",
@@ -98,10 +103,6 @@ const FtDiagnosisRule ft_diagnosis_rules[] = {
 		.finding = "error_burst",
 		.query = ft_ask_error_burst,
 		.needs_preload = true,
-	},
-	{
-		.finding = "replication_lag",
-		.query = ft_ask_replication_lag,
 	},
 	{
 		.finding = "xmin_horizon",

@@ -280,7 +280,8 @@ const char	ft_ask_error_burst[] =
 	"                                                                        FROM kind ORDER BY window_count DESC LIMIT 5) AS k),"
 	"                          'last', (SELECT jsonb_agg(" RECENT_EXAMPLE("e") ")"
 	"                                     FROM (SELECT * FROM recent ORDER BY error_time DESC LIMIT 3) AS e)),"
-	"       ARRAY(SELECT DISTINCT format('application %s', application_name) FROM kind LIMIT 10),"
+	"       ARRAY(SELECT format('application %s', k.application_name) FROM kind AS k GROUP BY k.application_name"
+	"             HAVING sum(k.window_count) * 10 >= (SELECT errors FROM total) ORDER BY sum(k.window_count) DESC),"
 	"       'what the application asked for was not done', NULL,"
 	"       (SELECT e.query_id FROM recent AS e WHERE e.sqlstate = r.top_sqlstate ORDER BY e.error_time DESC LIMIT 1)"
 	"  FROM rate AS r WHERE r.severity IN ('WARNING', 'CRITICAL')";

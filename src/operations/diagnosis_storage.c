@@ -87,7 +87,7 @@ const char	ft_ask_abandoned_slot[] =
 	"  FROM ft.replication_slots() AS s WHERE s.state IN ('inactive', 'lost')";
 
 const char	ft_ask_slow_consumer[] =
-	"SELECT 'slot:' || s.slot_name, NULL::text[], ft.severity('slot_retained', s.retained_bytes),"
+	"SELECT 'slot:' || s.slot_name, ARRAY['lag:' || s.slot_name], ft.severity('slot_retained', s.retained_bytes),"
 	"       format('the consumer of slot %I is connected, but %s behind', s.slot_name, pg_size_pretty(s.retained_bytes)),"
 	"       'it applies WAL more slowly than WAL is written, or waits for something on its side',"
 	"       " SLOT_EVIDENCE ", ARRAY[format('slot %I', s.slot_name)], 'pg_wal grows', NULL, NULL::bigint"
@@ -95,8 +95,7 @@ const char	ft_ask_slow_consumer[] =
 
 /* Disconnected consumers with a slot are told by their slot. */
 const char	ft_ask_replication_lag[] =
-	"SELECT 'consumer:' || l.name,"
-	"       CASE WHEN l.slot_name IS NOT NULL THEN ARRAY['slot:' || l.slot_name] END,"
+	"SELECT 'lag:' || coalesce(l.slot_name, l.name), NULL::text[],"
 	"       CASE WHEN l.kind = 'node' AND l.state = 'disconnected' THEN 'CRITICAL'"
 	"            ELSE ft.worst_severity(ft.severity('replication_lag', " EPOCH("l.lag") "),"
 	"                                   ft.severity('replication_lag_bytes', l.lag_bytes)) END,"
@@ -114,7 +113,8 @@ const char	ft_ask_replication_lag[] =
 	"       CASE WHEN l.kind = 'node' AND l.state LIKE 'replay pause%'"
 	"            THEN 'SELECT pg_catalog.pg_wal_replay_resume() WHERE pg_catalog.pg_is_in_recovery() /* as a superuser */' END,"
 	"       NULL::bigint"
-	"  FROM ft.replication_lag() AS l WHERE l.state NOT IN ('backup', 'unused', 'lost', 'catchup')";
+	"  FROM ft.replication_lag() AS l WHERE l.state NOT IN ('backup', 'unused', 'lost', 'catchup')"
+	"   AND (l.kind = 'node' OR l.state <> 'disconnected')";
 
 const char	ft_ask_wraparound[] =
 	"SELECT 'freeze:' || f.datname, '{horizon,horizon:catalog,horizon:shared}'::text[], f.severity,"

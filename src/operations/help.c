@@ -4,8 +4,8 @@
  *	  What to type when.
  *
  * A question is taken apart into words.  An entry is found by each of them that
- * begins one of its own words, or that one of its own words begins, so that
- * "blocked" finds "blocking" by "block"; those with the most come first.
+ * begins as one of its own words does, so that "blocked" finds "blocks"; those
+ * with the most come first.
  *
  * Locking: none.
  *
@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(ft_help);
 
 /* Words shorter than this have to be the same. */
 #define MIN_STEM 4
+#define MAX_ENDING 2
 
 /* What stands in questions of any kind. */
 static const char *const filler[] = {
@@ -96,17 +97,19 @@ take_apart(const char *text, Words *words)
 	}
 }
 
-/* Is one the begin of the other? */
+/* Do two words begin alike, but for an ending as in blocks and blocked? */
 static bool
 same_stem(const char *a, const char *b)
 {
-	size_t		length_a = strlen(a);
-	size_t		length_b = strlen(b);
-	size_t		shorter = Min(length_a, length_b);
+	size_t		shorter = Min(strlen(a), strlen(b));
+	size_t		alike = 0;
 
-	if (shorter < MIN_STEM && length_a != length_b)
-		return false;
-	return strncmp(a, b, shorter) == 0;
+	while (alike < shorter && a[alike] == b[alike])
+		alike++;
+	if (a[alike] == '\0' && b[alike] == '\0')
+		return true;
+	return alike >= MIN_STEM && alike + MAX_ENDING >= shorter &&
+		(alike == shorter || alike > MIN_STEM);
 }
 
 static bool
