@@ -122,10 +122,10 @@ SQL
 
 say "starting $IDLE idle and $ACTIVE active sessions"
 # The active ones run one statement for long; so do those that wait.
-echo 'SELECT 1; \sleep 3600 s' > "$WORK/tmp/idle.sql"
+echo 'SELECT 1; \sleep 1800 s' > "$WORK/tmp/idle.sql"
 echo 'SELECT pg_sleep(3600)' > "$WORK/tmp/active.sql"
 echo 'UPDATE table_3 SET id = 1 WHERE id = 1' > "$WORK/tmp/waits.sql"
-printf 'BEGIN;\nUPDATE table_3 SET id = 1 WHERE id = 1;\n\\sleep 3600 s\n' > "$WORK/tmp/holds.sql"
+printf 'BEGIN;\nUPDATE table_3 SET id = 1 WHERE id = 1;\n\\sleep 1800 s\n' > "$WORK/tmp/holds.sql"
 own "$WORK/tmp"
 sessions "$IDLE" "$WORK/tmp/idle.sql" "idle one"
 sessions 1 "$WORK/tmp/holds.sql" "holder"
