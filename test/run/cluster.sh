@@ -55,7 +55,7 @@ start_server()
     done
 }
 
-# A fast shutdown, bounded; fails if it had to be made an immediate one.
+# A fast shutdown; fails if the server is still there after a minute.
 stop_server()
 {
     local pid tries=600
@@ -65,7 +65,6 @@ stop_server()
     while kill -0 "$pid" 2> /dev/null && [ -e "$1/data/postmaster.pid" ]; do
         tries=$((tries - 1))
         if [ $tries -eq 0 ]; then
-            kill -QUIT "$pid"
             return 1
         fi
         sleep 0.1

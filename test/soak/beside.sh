@@ -54,9 +54,16 @@ psql_in()
         psql -XAtq -v ON_ERROR_STOP="${SOAK_STOP:-1}" -d "$database" -U "$user" "$@"
 }
 
+# Shut it down; if it does not, who is left says why.
 end_server()
 {
-    stop_server "$1" || failed "the server does not shut down"
+    local left
+
+    left=$(head -n 1 "$1/data/postmaster.pid" 2> /dev/null) || return 0
+    if ! stop_server "$1"; then
+        failed "the server does not shut down, there were: $(pgrep -a -P "$left" | cut -d ' ' -f 2- | tr '\n' ';')"
+        kill -QUIT "$left" 2> /dev/null || true
+    fi
 }
 
 # As pg_regress makes it.
@@ -170,7 +177,7 @@ judge_log()
 {
     local lines
 
-    lines=$(grep -nE 'PANIC:|TRAP:|terminated by signal|was terminated|corrupt' "$1/server.log" | head -n 5) || true
+    lines=$(grep -nE -A 3 'PANIC:|TRAP:|terminated by signal|corrupt' "$1/server.log" | head -n 12) || true
     [ -z "$lines" ] || failed "the server's log has: $lines"
     lines=$(grep -nE '(ERROR|FATAL):  XX' "$1/server.log" | grep -E '\] soak|fault_tolerance' | head -n 5) || true
     [ -z "$lines" ] || failed "internal errors of ours in the server's log: $lines"
