@@ -254,19 +254,30 @@ fill_row(Report *report, Row *row)
 static void
 find_roots(Row *rows, int count)
 {
+	/* next to one another, because every snapshot is looked for in them */
+	TransactionId *xids = palloc_array(TransactionId, Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		xids[i] = rows[i].holder->xid;
+
 	for (int i = 0; i < count; i++)
 	{
 		const FtHolder *holder = rows[i].holder;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!TransactionIdIsValid(holder->xmin) || holder->xmin == holder->xid ||
 			(holder->kind != FT_HOLDER_BACKEND && holder->kind != FT_HOLDER_FEEDBACK))
 			continue;
-		for (int j = 0; j < count && rows[i].root == NULL; j++)
+		for (int j = 0; j < count; j++)
 		{
-			if (rows[j].holder->xid == holder->xmin)
+			if (xids[j] == holder->xmin)
+			{
 				rows[i].root = &rows[j];
+				break;
+			}
 		}
 	}
+	pfree(xids);
 }
 
 /* Is it its snapshot that holds, and that only as behind another's? */
