@@ -72,7 +72,7 @@ compare_peers(const void *a, const void *b)
 static bool
 parse_line(const char *line, bool ipv6, FtTcpConnection *connection)
 {
-	char		text[33];
+	char text[	33];
 	uint32		words[4];
 	unsigned int port;
 	unsigned int state;
@@ -89,7 +89,7 @@ parse_line(const char *line, bool ipv6, FtTcpConnection *connection)
 	{
 		char		digits[9];
 
-		memcpy(digits, text + i * 8, 8);
+		memcpy(digits, text +i * 8, 8);
 		digits[8] = '\0';
 		words[i] = (uint32) strtoul(digits, NULL, 16);
 	}
