@@ -134,7 +134,7 @@ const FtHelpEntry ft_help_entries[] = {
 		"slow query statement performance duration time latency long plan explain",
 		"TABLE ft.slow_statement_summary",
 		"statements that took longer than fault_tolerance.slow_statement_threshold, with buffers and plan: ft.slow_statements()",
-	"diagnostics.md"},
+	"diagnostics/slow_statements.md"},
 	{"Which indexes are unused, twice there, or invalid?",
 		"index indexes unused duplicate invalid redundant drop missing",
 		"TABLE ft.index_advice_summary",
