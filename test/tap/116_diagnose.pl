@@ -277,7 +277,10 @@ silent('memory was set free');
 reset_threshold('backend_growth');
 end_sessions($leak);
 
-# --- errors: a burst, with its application and its trace
+# --- errors: a burst, with its application and its trace; those of the sessions
+# that were ended above do not belong to it
+$node->safe_psql('postgres', 'SELECT ft.reset_errors()');
+
 sub errors
 {
 	my ($application, $sql, $number) = @_;
