@@ -212,6 +212,18 @@ SELECT 'BEGIN', 'UPDATE a SET t = t WHERE id = 1', 'UPDATE b SET loose = 1 WHERE
 \set ECHO all
 SELECT * FROM conflicts;
 
+-- A statement that begins with a relation of no interest.
+SELECT ft.reset_lock_order();
+CREATE TEMPORARY TABLE of_mine (id int);
+BEGIN;
+WITH x AS (UPDATE a SET t = t WHERE id = 1 RETURNING id), y AS (UPDATE b SET loose = 1 WHERE id = 1 RETURNING id)
+INSERT INTO of_mine SELECT id FROM x UNION SELECT id FROM y;
+COMMIT;
+BEGIN; UPDATE b SET loose = 1 WHERE id = 1; UPDATE a SET t = t WHERE id = 1; COMMIT;
+SELECT * FROM conflicts;
+SELECT first_then_second_statement, second_then_first_statement FROM ft.lock_order_conflicts();
+DROP TABLE of_mine;
+
 -- Off.
 SELECT ft.reset_lock_order();
 SET fault_tolerance.track_lock_order = off;

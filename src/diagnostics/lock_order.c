@@ -171,7 +171,11 @@ note(Oid relid, LOCKMODE mode, bool write, bool ordered,
 		if (is_tracked(steps[0].relid))
 			first_is_checked = true;
 		else
+		{
+			/* it may be of this very statement */
 			step_count = statement_count = 0;
+			begin_statement();
+		}
 	}
 	if (step_count > 0 && !is_tracked(relid))
 		return;
