@@ -133,7 +133,7 @@ const FtHelpEntry ft_help_entries[] = {
 	{"What is slow?",
 		"slow query statement performance duration time latency long plan explain",
 		"TABLE ft.slow_statement_summary",
-		"statements that took longer than fault_tolerance.slow_statement_threshold, with buffers and plan: ft.slow_statements()",
+		"statements that took longer than fault_tolerance.slow_statement_threshold, with buffers and plan: ft.slow_statements(); what they waited for: ft.slow_statement_waits()",
 	"diagnostics/slow_statements.md"},
 	{"Which indexes are unused, twice there, or invalid?",
 		"index indexes unused duplicate invalid redundant drop missing",
