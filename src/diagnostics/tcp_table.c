@@ -72,7 +72,7 @@ compare_peers(const void *a, const void *b)
 static bool
 parse_line(const char *line, bool ipv6, FtTcpConnection *connection)
 {
-	char text[	33];
+	char		hex[33];
 	uint32		words[4];
 	unsigned int port;
 	unsigned int state;
@@ -81,15 +81,15 @@ parse_line(const char *line, bool ipv6, FtTcpConnection *connection)
 	int			word_count = ipv6 ? 4 : 1;
 
 	if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%*x %32[0-9A-Fa-f]:%x %x %*x:%*x %*x:%*x %x %*u %d",
-			   text, &port, &state, &retransmits, &probes) != 5 ||
-		strlen(text) != (size_t) word_count * 8)
+			   hex, &port, &state, &retransmits, &probes) != 5 ||
+		strlen(hex) != (size_t) word_count * 8)
 		return false;
 
 	for (int i = 0; i < word_count; i++)
 	{
 		char		digits[9];
 
-		memcpy(digits, text +i * 8, 8);
+		memcpy(digits, hex + i * 8, 8);
 		digits[8] = '\0';
 		words[i] = (uint32) strtoul(digits, NULL, 16);
 	}
