@@ -53,12 +53,12 @@ BEGIN;
 SELECT count(*) FROM table_1;
 \sleep 1000 s
 SQL
-pgbench -n -c $((sessions - sessions / 10)) -j 1 -t 1 -f "$folder/idle.sql" >/dev/null 2>&1 &
+PGAPPNAME=crowd pgbench -n -c $((sessions - sessions / 10)) -j 1 -t 1 -f "$folder/idle.sql" >/dev/null 2>&1 &
 crowd+=($!)
-pgbench -n -c $((sessions / 10)) -j 1 -t 1 -f "$folder/open.sql" >/dev/null 2>&1 &
+PGAPPNAME=crowd pgbench -n -c $((sessions / 10)) -j 1 -t 1 -f "$folder/open.sql" >/dev/null 2>&1 &
 crowd+=($!)
 for ((i = 0; i < 300; i++)); do
-    there=$(psql -XqAt -c "SELECT count(*) FROM pg_stat_activity WHERE datname = '$database' AND application_name = 'pgbench' AND state LIKE 'idle%'")
+    there=$(psql -XqAt -c "SELECT count(*) FROM pg_stat_activity WHERE datname = '$database' AND application_name = 'crowd' AND state LIKE 'idle%'")
     [ "$there" -ge "$sessions" ] && break
     psql -XqAt -c "SELECT pg_sleep(0.1)" >/dev/null
 done
