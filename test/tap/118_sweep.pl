@@ -72,7 +72,7 @@ my %way = (
 	'plainly' => 'BEGIN;',
 	'read only' => 'BEGIN READ ONLY;',
 	'serializable' => q{SET default_transaction_isolation = serializable; BEGIN;},
-	'with little time' => q{BEGIN; SET LOCAL statement_timeout = '1 ms'; SET LOCAL lock_timeout = '1 ms';},
+	'with little time' => q{BEGIN; SET LOCAL lock_timeout = '1 ms'; SET LOCAL statement_timeout = '1 ms';},
 	'among hostile objects' => 'SET search_path = hostile, pg_catalog, public; BEGIN;',
 	'after an own subtransaction' => 'BEGIN; SAVEPOINT a;',
 );
