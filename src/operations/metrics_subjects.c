@@ -130,6 +130,20 @@
 	"       LATERAL (VALUES ('dead_tuples', d.tuples), ('dead_tuple_tables', d.tables)," \
 	"                       ('dead_tuple_tables_over_threshold', d.bad)) AS v (name, value)"
 
+/* The worst object of each check; unknown only where none is known. */
+#define HEALTH_QUERY \
+	"WITH c AS (" \
+	"    SELECT check_name, max(value) AS value," \
+	"           coalesce(max(CASE status WHEN 'OK' THEN 0 WHEN 'WARNING' THEN 1 WHEN 'CRITICAL' THEN 2 END), 3)::float8 AS status" \
+	"      FROM ft.health_check() GROUP BY check_name)" \
+	"SELECT v.name, jsonb_build_object('check_name', c.check_name), v.value" \
+	"  FROM c, LATERAL (VALUES ('check_status', c.status), ('check_value', c.value)) AS v (name, value)"
+
+#define ERROR_QUERY \
+	"SELECT v.name, " NO_LABELS ", v.value" \
+	"  FROM ft.error_counts() AS e, LATERAL (VALUES" \
+	"    ('errors_total', e.error_count::float8), ('warnings_total', e.warning_count::float8)) AS v (name, value)"
+
 /* In the order in which they are shown; a counter ends in _total. */
 const FtMetric ft_metrics[] = {
 	{"subject_up", "Whether a subject could be asked: 1, or 0 where its other series are missing."},
@@ -164,6 +178,10 @@ const FtMetric ft_metrics[] = {
 	{"sampler_last_run_timestamp_seconds", "When a task of the sampler last ran."},
 	{"sampler_last_duration_seconds", "How long that run took."},
 	{"sampler_last_error_timestamp_seconds", "When a task of the sampler last had an error."},
+	{"errors_total", "Errors that reached the server log."},
+	{"warnings_total", "Warnings that reached the server log."},
+	{"check_status", "A check of ft.health_check(), by its worst object: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."},
+	{"check_value", "The highest value of a check, in the unit that ft.health_check() shows."},
 	{"dead_tuples", "Dead tuples of the tables with at least 1,000 of them, in the database that is asked."},
 	{"dead_tuple_tables", "Tables with at least 1,000 dead tuples."},
 	{"dead_tuple_tables_over_threshold", "Tables whose dead tuples are past the thresholds."},
@@ -199,6 +217,15 @@ const FtMetricSubject ft_metric_subjects[] = {
 		.name = "worker",
 		.query = WORKER_QUERY,
 		.needs_preload = true,
+	},
+	{
+		.name = "error",
+		.query = ERROR_QUERY,
+		.needs_preload = true,
+	},
+	{
+		.name = "health",
+		.query = HEALTH_QUERY,
 	},
 	{
 		.name = "dead_tuples",
