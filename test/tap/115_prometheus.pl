@@ -146,12 +146,13 @@ sub wait_for
 
 wait_for('fault_tolerance_blocked_sessions', 0, 'nobody is blocked');
 
-# Every series arrives, under its own name and with its own labels.
+# Every series arrives, under its own name and with its own labels; but for those
+# that come and go with what runs.
 my $own = $node->safe_psql('postgres', q{
 SELECT name || (SELECT string_agg(format(' %s=%s', key, value), '' ORDER BY key COLLATE "C")
                   FROM jsonb_each_text(labels) WHERE value <> '')
-  FROM ft.metrics WHERE name !~ '_worker' AND labels <> '{}'
- UNION ALL SELECT name FROM ft.metrics WHERE name !~ '_worker' AND labels = '{}'});
+  FROM ft.metrics WHERE name !~ '_worker|_check_value' AND labels <> '{}'
+ UNION ALL SELECT name FROM ft.metrics WHERE name !~ '_worker|_check_value' AND labels = '{}'});
 my %arrived;
 foreach my $sample (promql('{__name__=~"fault_tolerance_.+"}'))
 {
