@@ -50,6 +50,7 @@ extern PGDLLIMPORT int ft_track_errors;
 extern PGDLLIMPORT int ft_max_error_kinds;
 extern PGDLLIMPORT int ft_errors_kept;
 extern PGDLLIMPORT int ft_deadlocks_kept;
+
 /* statements */
 extern PGDLLIMPORT int ft_slow_statement_threshold;
 extern PGDLLIMPORT bool ft_slow_statement_nested;
@@ -58,6 +59,7 @@ extern PGDLLIMPORT bool ft_slow_statement_parameters;
 extern PGDLLIMPORT int ft_slow_statement_entries;
 extern PGDLLIMPORT bool ft_track_lock_order;
 extern PGDLLIMPORT int ft_lock_order_pairs;
+
 /* health */
 extern PGDLLIMPORT int ft_check_timeout;
 extern PGDLLIMPORT int ft_health_timeout;

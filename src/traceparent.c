@@ -36,15 +36,15 @@ is_hex(char c)
 
 /* Is this a run of so many lowercase hexadecimal digits, not all of them 0? */
 static bool
-is_id(const char *text, int length)
+is_id(const char *at, int length)
 {
 	bool		all_zero = true;
 
 	for (int i = 0; i < length; i++)
 	{
-		if (!is_hex(text[i]))
+		if (!is_hex(at[i]))
 			return false;
-		if (text[i] != '0')
+		if (at[i] != '0')
 			all_zero = false;
 	}
 	return !all_zero;
@@ -52,35 +52,35 @@ is_id(const char *text, int length)
 
 /* Copy the traceparent that begins here, if one does. */
 static bool
-take(const char *text, char *out)
+take(const char *at, char *out)
 {
 	/* No look goes past the end of the text: that is no digit. */
-	if (!is_hex(text[0]) || !is_hex(text[1]) ||
-		(text[0] == 'f' && text[1] == 'f') || text[2] != '-' ||
-		!is_id(text + 3, 32) || text[35] != '-' ||
-		!is_id(text + 36, 16) || text[52] != '-' ||
-		!is_hex(text[53]) || !is_hex(text[54]) || is_hex(text[55]))
+	if (!is_hex(at[0]) || !is_hex(at[1]) ||
+		(at[0] == 'f' && at[1] == 'f') || at[2] != '-' ||
+		!is_id(at + 3, 32) || at[35] != '-' ||
+		!is_id(at + 36, 16) || at[52] != '-' ||
+		!is_hex(at[53]) || !is_hex(at[54]) || is_hex(at[55]))
 		return false;
-	memcpy(out, text, FT_TRACEPARENT_SIZE - 1);
+	memcpy(out, at, FT_TRACEPARENT_SIZE - 1);
 	out[FT_TRACEPARENT_SIZE - 1] = '\0';
 	return true;
 }
 
 /* Behind the key: blanks, an equals sign, and a quote, plain or encoded. */
 static const char *
-skip_to_value(const char *text)
+skip_to_value(const char *at)
 {
-	while (*text == ' ')
-		text++;
-	if (*text++ != '=')
+	while (*at == ' ')
+		at++;
+	if (*at++ != '=')
 		return NULL;
-	while (*text == ' ')
-		text++;
-	if (*text == '\'' || *text == '"')
-		text++;
-	else if (strncmp(text, "%27", 3) == 0)
-		text += 3;
-	return text;
+	while (*at == ' ')
+		at++;
+	if (*at == '\'' || *at == '"')
+		at++;
+	else if (strncmp(at, "%27", 3) == 0)
+		at += 3;
+	return at;
 }
 
 /* May this be in an identifier, behind its first character? */
@@ -92,9 +92,9 @@ is_identifier(char c)
 }
 
 static bool
-follows_identifier(const char *start, const char *text)
+follows_identifier(const char *start, const char *at)
 {
-	return text > start && is_identifier(text[-1]);
+	return at > start && is_identifier(at[-1]);
 }
 
 /*
@@ -102,73 +102,73 @@ follows_identifier(const char *start, const char *text)
  * Returns that one's quote, or NULL.
  */
 static const char *
-find_continuation(const char *text)
+find_continuation(const char *at)
 {
 	bool		newline = false;
 
 	for (;;)
 	{
-		if (newline && *text == '\'')
-			return text;
-		if (newline && text[0] == '-' && text[1] == '-')
-			text += strcspn(text, "\r\n");
-		else if (*text == '\n' || *text == '\r')
+		if (newline && *at == '\'')
+			return at;
+		if (newline && at[0] == '-' && at[1] == '-')
+			at += strcspn(at, "\r\n");
+		else if (*at == '\n' || *at == '\r')
 		{
 			newline = true;
-			text++;
+			at++;
 		}
-		else if (*text == ' ' || *text == '\t' || *text == '\f')
-			text++;
+		else if (*at == ' ' || *at == '\t' || *at == '\f')
+			at++;
 		else
 			return NULL;
 	}
 }
 
-/* The end of the string literal or quoted name that begins at text. */
+/* The end of the string literal or quoted name that begins here. */
 static const char *
-skip_quoted(const char *start, const char *text)
+skip_quoted(const char *start, const char *at)
 {
-	char		quote = *text;
-	bool		escapes = quote == '\'' && text > start &&
-		(text[-1] == 'E' || text[-1] == 'e') && !follows_identifier(start, text - 1);
+	char		quote = *at;
+	bool		escapes = quote == '\'' && at > start &&
+		(at[-1] == 'E' || at[-1] == 'e') && !follows_identifier(start, at - 1);
 
-	for (text++; *text != '\0'; text++)
+	for (at++; *at != '\0'; at++)
 	{
-		if (escapes && *text == '\\' && text[1] != '\0')
-			text++;
-		else if (*text == quote && text[1] == quote)
-			text++;
-		else if (*text == quote)
+		if (escapes && *at == '\\' && at[1] != '\0')
+			at++;
+		else if (*at == quote && at[1] == quote)
+			at++;
+		else if (*at == quote)
 		{
 			/* where nothing is escaped, each part ends as the whole does */
-			const char *next = escapes ? find_continuation(text + 1) : NULL;
+			const char *next = escapes ? find_continuation(at + 1) : NULL;
 
 			if (next == NULL)
-				return text + 1;
-			text = next;
+				return at + 1;
+			at = next;
 		}
 	}
-	return text;
+	return at;
 }
 
 /* The end of the dollar-quoted string that begins here, if one does. */
 static const char *
-skip_dollar_quoted(const char *start, const char *text)
+skip_dollar_quoted(const char *start, const char *at)
 {
 	int			length = 1;
 	const char *end;
 
-	if (follows_identifier(start, text))
-		return text + 1;
-	while (text[length] != '$' && is_identifier(text[length]) &&
-		   (length > 1 || text[length] < '0' || text[length] > '9'))
+	if (follows_identifier(start, at))
+		return at + 1;
+	while (at[length] != '$' && is_identifier(at[length]) &&
+		   (length > 1 || at[length] < '0' || at[length] > '9'))
 		length++;
-	if (text[length] != '$')
-		return text + 1;
+	if (at[length] != '$')
+		return at + 1;
 	length++;
-	for (end = text + length; *end != '\0'; end++)
+	for (end = at + length; *end != '\0'; end++)
 	{
-		if (*end == '$' && strncmp(end, text, length) == 0)
+		if (*end == '$' && strncmp(end, at, length) == 0)
 			return end + length;
 	}
 	return end;
@@ -176,42 +176,42 @@ skip_dollar_quoted(const char *start, const char *text)
 
 /* Look into the comment that begins here; returns where it ends. */
 static const char *
-search_comment(const char *text, char *out)
+search_comment(const char *at, char *out)
 {
 	int			depth = 1;
 
-	for (text += 2; *text != '\0';)
+	for (at += 2; *at != '\0';)
 	{
-		if (text[0] == '*' && text[1] == '/')
+		if (at[0] == '*' && at[1] == '/')
 		{
-			text += 2;
+			at += 2;
 			if (--depth == 0)
-				return text;
+				return at;
 		}
-		else if (text[0] == '/' && text[1] == '*')
+		else if (at[0] == '/' && at[1] == '*')
 		{
-			text += 2;
+			at += 2;
 			depth++;
 		}
-		else if (out[0] == '\0' && *text == KEY[0] &&
-				 strncmp(text, KEY, strlen(KEY)) == 0)
+		else if (out[0] == '\0' && *at == KEY[0] &&
+				 strncmp(at, KEY, strlen(KEY)) == 0)
 		{
-			const char *value = skip_to_value(text + strlen(KEY));
+			const char *value = skip_to_value(at + strlen(KEY));
 
 			if (value != NULL)
 				(void) take(value, out);
-			text += strlen(KEY);
+			at += strlen(KEY);
 		}
 		else
-			text++;
+			at++;
 	}
-	return text;
+	return at;
 }
 
 bool
 ft_traceparent_in_query(const char *query, char *out)
 {
-	const char *text = query;
+	const char *at = query;
 
 	out[0] = '\0';
 
@@ -219,18 +219,18 @@ ft_traceparent_in_query(const char *query, char *out)
 	if (query == NULL || strstr(query, KEY) == NULL)
 		return false;
 
-	while (*text != '\0' && out[0] == '\0')
+	while (*at != '\0' && out[0] == '\0')
 	{
-		if (text[0] == '/' && text[1] == '*')
-			text = search_comment(text, out);
-		else if (text[0] == '-' && text[1] == '-')
-			text += strcspn(text, "\r\n");
-		else if (*text == '"' || *text == '\'')
-			text = skip_quoted(query, text);
-		else if (*text == '$')
-			text = skip_dollar_quoted(query, text);
+		if (at[0] == '/' && at[1] == '*')
+			at = search_comment(at, out);
+		else if (at[0] == '-' && at[1] == '-')
+			at += strcspn(at, "\r\n");
+		else if (*at == '"' || *at == '\'')
+			at = skip_quoted(query, at);
+		else if (*at == '$')
+			at = skip_dollar_quoted(query, at);
 		else
-			text++;
+			at++;
 	}
 	return out[0] != '\0';
 }
@@ -241,10 +241,10 @@ ft_traceparent_in_name(const char *application_name, char *out)
 	out[0] = '\0';
 	if (application_name == NULL)
 		return false;
-	for (const char *text = application_name; *text != '\0'; text++)
+	for (const char *at = application_name; *at != '\0'; at++)
 	{
-		if (text[0] != '\0' && text[1] != '\0' && text[2] == '-' &&
-			(text == application_name || !is_hex(text[-1])) && take(text, out))
+		if (at[0] != '\0' && at[1] != '\0' && at[2] == '-' &&
+			(at == application_name || !is_hex(at[-1])) && take(at, out))
 			return true;
 	}
 	return false;

@@ -20,6 +20,6 @@ extern bool ft_traceparent_in_name(const char *application_name, char *out);
 
 /* The query's, else the application's.  Either may be NULL. */
 extern bool ft_traceparent_find(const char *query, const char *application_name,
-						   char *out);
+								char *out);
 
 #endif							/* FT_TRACEPARENT_H */
