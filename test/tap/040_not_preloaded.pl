@@ -44,6 +44,12 @@ my %needs_preload = map { $_ => 1 } (
 	'SELECT count(*) FROM ft.session_history()',
 	'SELECT count(*) FROM ft.session_history_runs()',
 	'SELECT count(*) FROM ft.wait_history_summary',
+	'SELECT count(*) FROM ft.lock_order_conflicts()',
+	'SELECT count(*) FROM ft.lock_order_state()',
+	'SELECT count(*) FROM ft.lock_order_summary',
+	'SELECT count(*) FROM ft.slow_statement_summary',
+	'SELECT count(*) FROM ft.slow_statement_waits()',
+	'SELECT count(*) FROM ft.slow_statements()',
 	'SELECT count(*) FROM ft.sampler_tasks()',
 	'SELECT count(*) FROM ft.worker_status()',
 	'SELECT count(*) FROM ft.xid_rate()');
