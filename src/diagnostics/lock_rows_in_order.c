@@ -301,7 +301,7 @@ ft_lock_rows_in_order(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FtLockPatience patience;
-	RowCounter	counter = {{0}};
+	RowCounter	counter;
 	const char *strength = strength_argument(fcinfo, 4);
 	Oid			relid;
 	char	   *column_name;
@@ -320,6 +320,7 @@ ft_lock_rows_in_order(PG_FUNCTION_ARGS)
 				 errmsg("keys must not contain nulls"),
 				 errdetail("Nothing was locked.")));
 
+	memset(&counter, 0, sizeof(counter));
 	counter.pub.receiveSlot = count_row;
 	counter.pub.rStartup = count_startup;
 	counter.pub.rShutdown = count_end;

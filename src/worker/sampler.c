@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "diagnostics/deadlock.h"
 #include "diagnostics/disk.h"
 #include "diagnostics/history.h"
@@ -310,6 +311,8 @@ ft_sampler_main(Datum main_arg)
 		ft_worker_sleep(next, "FaultToleranceSampler");
 	}
 }
+
+pg_noreturn static void report_unknown_task(const char *name);
 
 static void
 report_unknown_task(const char *name)
