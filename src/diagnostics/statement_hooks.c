@@ -96,7 +96,7 @@ ends_with_run(const QueryDesc *queryDesc)
 static void
 executor_run(FT_EXECUTOR_RUN_PARAMETERS)
 {
-	bool		top = at_top() && !IsParallelWorker();
+	volatile bool top = at_top() && !IsParallelWorker();
 	FtNestedStatement nested;
 	bool		time_nested = !top && !IsParallelWorker() &&
 		ft_slow_statement_begin_nested(&nested);
@@ -131,7 +131,7 @@ executor_run(FT_EXECUTOR_RUN_PARAMETERS)
 static void
 executor_finish(QueryDesc *queryDesc)
 {
-	bool		top = at_top() && !IsParallelWorker() && !ends_with_run(queryDesc);
+	volatile bool top = at_top() && !IsParallelWorker() && !ends_with_run(queryDesc);
 
 	nesting++;
 	PG_TRY();
@@ -175,7 +175,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	/* pstmt may be gone when the command was a ROLLBACK. */
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		transparent = is_transparent(stmt);
-	bool		top = at_top() && !transparent && !IsParallelWorker();
+	volatile bool top = at_top() && !transparent && !IsParallelWorker();
 	FtLockCommand lock_command = ft_lock_order_command(stmt);
 
 	if (top)

@@ -155,6 +155,16 @@
 	"SELECT 'OK', 'no table has 1,000', 'TABLE ft.dead_tuples_summary'" \
 	" WHERE NOT EXISTS (SELECT FROM bad)"
 
+/* The checks that no other subject here has rows of. */
+#define HEALTH_QUERY \
+	"SELECT status," \
+	"       CASE WHEN status = 'OK' THEN format('%s further checks are well', checked)" \
+	"            ELSE format('%s: %s%s', worst_check, worst_message," \
+	"                        coalesce('; ' || nullif(critical + warning + unknown - 1, 0) || ' more', '')) END," \
+	"       'TABLE ft.health_check_summary'" \
+	"  FROM ft.health('{connections,lock_table,error_rate,deadlocks,vanished_clients,pg_wal_size," \
+	"                   archive_waiting,archiver_failing,xid_age,multixact_age,checksum_failures,disk,memory}')"
+
 const FtOverviewSubject ft_overview_subjects[] = {
 	{
 		.what = "node",
@@ -192,6 +202,11 @@ const FtOverviewSubject ft_overview_subjects[] = {
 		.query = DEAD_TUPLES_QUERY,
 		.next = "SELECT * FROM ft.dead_tuples()",
 		.primary_only = true,
+	},
+	{
+		.what = "health",
+		.query = HEALTH_QUERY,
+		.next = "SELECT * FROM ft.health_check()",
 	},
 	{NULL}
 };
