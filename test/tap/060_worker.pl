@@ -248,7 +248,6 @@ $node->safe_psql('postgres',
     "CREATE DATABASE $_ ENCODING $_ LOCALE 'C' TEMPLATE template0")
   for qw(utf8 latin1);
 $node->safe_psql($_, 'CREATE EXTENSION fault_tolerance') for qw(utf8 latin1);
-wait_for_scheduler($node, 'utf8', 'sleeping');
 $node->safe_psql(
     'utf8', q{
 CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
