@@ -45,11 +45,12 @@ my $pgbench = IPC::Run::start(
 		'-h', $node->host, '-p', $node->port, 'postgres' ],
 	'>', \my $out, '2>', \my $err);
 
-# Until all are in the queue, and the storm has been and gone: the lock table
-# is to be had again; or for as long as a session of psql may live.
+# Until all are in the queue, and each has been there for longer than until it
+# checks for a deadlock, and the storm has been and gone: the lock table is to
+# be had again; or for as long as a session of psql may live.
 my $limit = time() + 0.6 * $PostgreSQL::Test::Utils::timeout_default;
-my ($queued, $storms, $calm, $oldest) = (0, 0, 0, 0);
-while (time() < $limit && ($queued < $sessions || $storms == 0 || $calm < 5))
+my ($queued, $storms, $calm, $oldest, $shortest) = (0, 0, 0, 0, 0);
+while (time() < $limit && ($queued < $sessions || $shortest < 2 || $storms == 0 || $calm < 5))
 {
 	my $row = $asker->query_safe(
 		'SELECT coalesce(last_waiting, 0), extract(epoch FROM clock_timestamp() - newest) FROM ft.history_status()');
@@ -57,8 +58,13 @@ while (time() < $limit && ($queued < $sessions || $storms == 0 || $calm < 5))
 	chomp $row;
 	($queued, $age) = split /\|/, $row;
 	$oldest = $age if $age > $oldest;
-	my $waiting = $asker->query_safe(
-		q{SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE wait_event = 'LockManager'});
+	my $activity = $asker->query_safe(
+		q{SELECT count(*) FILTER (WHERE wait_event = 'LockManager'),
+		         coalesce(min(extract(epoch FROM clock_timestamp() - query_start))
+		                  FILTER (WHERE application_name = 'pgbench'), 0)
+		    FROM pg_stat_get_activity(NULL)});
+	chomp $activity;
+	(my $waiting, $shortest) = split /\|/, $activity;
 	$storms++ if $waiting > 100;
 	$calm = $waiting > 0 ? 0 : $calm + 1;
 	select(undef, undef, undef, 0.1);
