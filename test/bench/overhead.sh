@@ -6,17 +6,19 @@
 #
 # bench: own servers
 #
-# Three servers with copies of one data folder take turns, one at work at a
-# time: "full" with the library and its workers, "plain" without, and "again"
-# without too: what plain and again differ by is what the machine does by
-# itself.  CPU time is user and system time of all the server's processes,
-# those that have ended included, from /proc.  Each round gives one ratio; the
-# medians count.
+# Three servers with copies of one data folder: "full" with the library and its
+# workers, "plain" without, and "again" without too: what plain and again
+# differ by is what the machine does by itself.  Two servers are measured at
+# the same time, each with its clients on a CPU of its own, and once more with
+# the CPUs exchanged: what slows the machine down meanwhile slows both, and
+# what one CPU is better than the other cancels out.  CPU time is user and
+# system time of all the server's processes, those that have ended included,
+# from /proc.  Each round gives one ratio; the medians count.
 #
-# Settings: FT_BENCH_RUNS rounds (default 20) of FT_BENCH_SECONDS (default 5)
-# for each server and script, FT_BENCH_SCALE (default 10), FT_BENCH_CLIENTS
-# (default 8), FT_BENCH_CONF (more configuration of the full server, lines
-# divided by semicolons).
+# Settings: FT_BENCH_RUNS rounds (default 20) of FT_BENCH_SECONDS (default 3)
+# for each script, FT_BENCH_SCALE (default 10), FT_BENCH_CLIENTS (default 8),
+# FT_BENCH_CONF (more configuration of the full server, lines divided by
+# semicolons).
 #
 RUNS=${FT_BENCH_RUNS:-20}
 CLIENTS=${FT_BENCH_CLIENTS:-8}
@@ -72,17 +74,29 @@ await_quiet()
     done
 }
 
-# One run; prints microseconds of CPU time per transaction, and transactions
-# per second.
+# Have a server, and what it starts from now on, run on one CPU.
+pin()
+{
+    local postmaster
+
+    postmaster=$(head -n 1 "$WORK/overhead.$1/data/postmaster.pid")
+    # A child may end meanwhile.
+    for pid in $postmaster $(cat "/proc/$postmaster/task/$postmaster/children"); do
+        taskset -pc "$2" "$pid" > /dev/null 2>&1 || true
+    done
+}
+
+# One run on one CPU; prints microseconds of CPU time per transaction, and
+# transactions per second.
 measure()
 {
-    local server=$1 before after out
+    local server=$1 cpu=$2 before after out
 
-    shift
-    psql_of "$server" -d pgbench -c "CHECKPOINT" -c "VACUUM pgbench_branches" -c "VACUUM pgbench_tellers"
+    shift 2
+    pin "$server" "$cpu"
     before=$(cpu_ticks "$server")
     out=$(as_user PGHOST="$WORK/overhead.$server/socket" PGPORT=5432 PGAPPNAME=pgbench \
-        pgbench -n -U postgres -c "$CLIENTS" -j 2 -T "${FT_BENCH_SECONDS:-5}" "$@" pgbench 2>&1) || true
+        taskset -c "$cpu" pgbench -n -U postgres -c "$CLIENTS" -j 1 -T "${FT_BENCH_SECONDS:-3}" "$@" pgbench 2>&1) || true
     await_quiet "$server"
     after=$(cpu_ticks "$server")
     [[ $out == *"actually processed"* ]] || echo "$out" >&2
@@ -90,6 +104,27 @@ measure()
         /transactions actually processed/ { n = $6 }
         /^tps/ { tps = $3 }
         END { if (!n) exit 1; printf "%.3f %.0f\n", ticks * 1000000 / hz / n, tps }'
+}
+
+# Two servers at the same time, and again with the CPUs exchanged; prints the
+# ratio of the first's CPU time to the second's, both CPU times, and the
+# transactions per second of the second.
+measure_pair()
+{
+    local left=$1 right=$2 server
+
+    shift 2
+    for server in $left $right; do
+        psql_of "$server" -d pgbench -c "CHECKPOINT" -c "VACUUM pgbench_branches" -c "VACUUM pgbench_tellers"
+    done
+    for cpus in "$CPU_A $CPU_B" "$CPU_B $CPU_A"; do
+        measure "$left" "${cpus% *}" "$@" > "$WORK/overhead.left" &
+        server=$!
+        measure "$right" "${cpus#* }" "$@" > "$WORK/overhead.right"
+        wait $server
+        paste -d ' ' "$WORK/overhead.left" "$WORK/overhead.right"
+    done | awk '{ ratio += log($1 / $3) / 2; left += $1 / 2; right += $3 / 2; tps += $4 / 2 }
+        END { printf "%.4f %.3f %.3f %.0f\n", exp(ratio), left, right, tps }'
 }
 
 # Median, least and greatest of the numbers of standard input.
@@ -100,36 +135,35 @@ spread()
               printf "%.4f %.4f %.4f", m, v[1], v[NR] }'
 }
 
-# All rounds of one script; the servers' order changes with each.
+# All rounds of one script.
 rounds_of()
 {
-    local name=$1 round server order
+    local name=$1 round
     local results=$WORK/overhead.$name
 
     shift
-    : > "$results"
-    for server in plain again full; do
-        measure $server "$@" > /dev/null
+    : > "$results.full"
+    : > "$results.again"
+    measure_pair full plain "$@" > /dev/null
+    measure_pair again plain "$@" > /dev/null
+    for ((round = 0; round < RUNS; round++)); do
+        measure_pair full plain "$@" >> "$results.full"
+        measure_pair again plain "$@" >> "$results.again"
     done
-    for round in $(seq "$RUNS"); do
-        case $((round % 3)) in
-            0) order="plain full again" ;;
-            1) order="full again plain" ;;
-            2) order="again plain full" ;;
-        esac
-        for server in $order; do
-            echo "$round $server $(measure "$server" "$@")" >> "$results"
-        done
-    done
-    awk '{ cpu[$1, $2] = $3; n = $1 > n ? $1 : n }
-         END { for (i = 1; i <= n; i++) print cpu[i, "full"] / cpu[i, "plain"], cpu[i, "again"] / cpu[i, "plain"] }' \
-        "$results" > "$results.ratios"
     # shellcheck disable=SC2046,SC2183
     printf '%-10s | %8.2f %8.2f | %7.4f %7.4f %7.4f | %7.4f %7.4f %7.4f | %6.0f\n' "$name" \
-        $(for server in plain full; do awk -v s=$server '$2 == s { print $3 }' "$results" | spread | cut -d ' ' -f 1; done) \
-        $(cut -d ' ' -f 1 "$results.ratios" | spread) $(cut -d ' ' -f 2 "$results.ratios" | spread) \
-        "$(awk '$2 == "plain" { print $4 }' "$results" | spread | cut -d ' ' -f 1)"
+        $(for column in 3 2; do cut -d ' ' -f $column "$results.full" | spread | cut -d ' ' -f 1; done) \
+        $(cut -d ' ' -f 1 "$results.full" | spread) $(cut -d ' ' -f 1 "$results.again" | spread) \
+        "$(cut -d ' ' -f 4 "$results.full" | spread | cut -d ' ' -f 1)"
 }
+
+read -r CPU_A CPU_B <<< "$(taskset -pc $$ | sed 's/.*: //' | tr ',' '\n' |
+    awk -F- '{ for (i = $1; i <= ($2 == "" ? $1 : $2); i++) printf "%s ", i }')"
+CPU_B=${CPU_B%% *}
+if [ -z "$CPU_B" ]; then
+    echo "this benchmark needs two CPUs" >&2
+    false
+fi
 
 make_server "$WORK/overhead.plain" 5432 <<< "$OVERHEAD_CONF"
 start_server "$WORK/overhead.plain"
@@ -153,7 +187,7 @@ psql_of full -d pgbench -c "CREATE EXTENSION fault_tolerance"
 psql_of full -d pgbench -c "SELECT name || ' = ' || setting || coalesce(' ' || unit, '') FROM pg_settings
     WHERE name LIKE 'fault\_tolerance.%' AND (vartype = 'bool' OR name ~ 'interval|threshold')" | paste -sd ';' | sed 's/;/; /g' | fold -s -w 120
 
-printf '%s rounds of %s s, %s clients, %s CPUs\n' "$RUNS" "${FT_BENCH_SECONDS:-5}" "$CLIENTS" "$(nproc)"
+printf '%s rounds of %s s, %s clients and one CPU for each server\n' "$RUNS" "${FT_BENCH_SECONDS:-3}" "$CLIENTS"
 printf '%-10s | %17s | %23s | %23s | %6s\n' '' 'us of CPU per xact' 'with : without' 'without : without' 'tps'
 printf '%-10s | %8s %8s | %7s %7s %7s | %7s %7s %7s |\n' script without with median least most median least most
 rounds_of select -S
