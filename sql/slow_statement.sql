@@ -73,6 +73,16 @@ COMMIT;
 SET fault_tolerance.slow_statement_threshold = -1;
 SELECT query, rows, failed, sqlstate, commit_duration > '40 ms' AS in_commit, duration < '30 s' AS plausible
   FROM ft.slow_statements() ORDER BY number;
+
+-- What was prepared has its place in another text than what is slow at commit.
+SELECT ft.reset_slow_statements();
+SELECT 'this makes the message longer than that of EXECUTE' AS before \; PREPARE slow_insert(integer) AS INSERT INTO slow VALUES ($1, 'good');
+SET fault_tolerance.slow_statement_threshold = '20ms';
+EXECUTE slow_insert(2005);
+SET fault_tolerance.slow_statement_threshold = -1;
+SELECT query, rows, failed, commit_duration > '40 ms' AS in_commit FROM ft.slow_statements() ORDER BY number;
+DEALLOCATE slow_insert;
+
 DROP TRIGGER slow_trigger ON slow;
 
 -- Statements in functions only if they are wanted.

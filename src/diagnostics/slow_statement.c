@@ -65,6 +65,7 @@ typedef struct Current
 	bool		rolls_back;		/* the command to do so */
 	const QueryDesc *query;		/* NULL for a utility command; while running */
 	const char *text;			/* while running */
+	bool		in_message;		/* it is part of what the client sent */
 	int			location;
 	int			length;
 	int64		query_id;
@@ -163,6 +164,22 @@ shown_activity(void)
 	if (MyBEEntry == NULL || MyBEEntry->st_state != STATE_RUNNING)
 		return NULL;
 	return (const char *) MyBEEntry->st_activity_raw;
+}
+
+/*
+ * The text of the current statement when its own may be gone: its part of the
+ * message that is being worked at, if it is of that.  What was prepared, or is
+ * a cursor's, has its place in another text.
+ */
+static void
+set_query_of_message(FtSlowStatement *slow)
+{
+	if (debug_query_string == NULL)
+		set_query(slow, shown_activity(), -1, 0);
+	else if (current.in_message && current.message == GetCurrentStatementStartTimestamp())
+		set_query(slow, debug_query_string, current.location, current.length);
+	else
+		set_query(slow, debug_query_string, -1, 0);
 }
 
 static void
@@ -301,7 +318,7 @@ begin(const QueryDesc *query, const char *text, const PlannedStmt *pstmt)
 	current.running = true;
 	current.query = query;
 	current.text = text;
-
+	current.in_message = text == debug_query_string;
 	current.location = pstmt->stmt_location;
 	current.length = pstmt->stmt_len;
 	current.query_id = (int64) pstmt->queryId;
@@ -453,10 +470,7 @@ end_with_commit(TimestampTz now, bool failed)
 	scratch.commit_duration = duration - current.duration;
 	scratch.failed = failed;
 	scratch.sqlstate = failed ? logged_sqlstate : 0;
-	if (debug_query_string != NULL)
-		set_query(&scratch, debug_query_string, current.location, current.length);
-	else
-		set_query(&scratch, shown_activity(), -1, 0);
+	set_query_of_message(&scratch);
 	ft_slow_ring_add(&scratch);
 }
 
@@ -504,8 +518,8 @@ failed_unseen(bool in_statement)
 	fill(&scratch, start - before, now - start + before);
 	scratch.query_id = (int64) pgstat_get_my_query_id();
 	set_usage(&scratch, &last_buffers, &last_wal);
-	if (in_statement && debug_query_string != NULL)
-		set_query(&scratch, debug_query_string, current.location, current.length);
+	if (in_statement)
+		set_query_of_message(&scratch);
 	else
 		set_query(&scratch, activity, -1, 0);
 	scratch.failed = true;
