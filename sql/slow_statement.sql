@@ -83,6 +83,39 @@ SET fault_tolerance.slow_statement_threshold = -1;
 SELECT query, rows, failed, commit_duration > '40 ms' AS in_commit FROM ft.slow_statements() ORDER BY number;
 DEALLOCATE slow_insert;
 
+-- What a trigger catches at commit, or a function while it is planned, is no
+-- failure of the statement.
+SELECT ft.reset_slow_statements();
+CREATE OR REPLACE FUNCTION slow_trigger() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_sleep(0.05); RAISE EXCEPTION SQLSTATE ''FT004''; EXCEPTION WHEN SQLSTATE ''FT004'' THEN PERFORM pg_sleep(0.05); RETURN new; END';
+CREATE FUNCTION slow_caught() RETURNS integer LANGUAGE plpgsql IMMUTABLE
+    AS 'BEGIN PERFORM pg_sleep(0.05); RAISE EXCEPTION SQLSTATE ''FT004''; EXCEPTION WHEN SQLSTATE ''FT004'' THEN RETURN 1; END';
+SET fault_tolerance.slow_statement_threshold = '20ms';
+INSERT INTO slow VALUES (2006, 'good');
+SELECT slow_caught();
+BEGIN;
+SAVEPOINT a;
+SELECT slow_caught();
+SELECT pg_sleep(0.05), 1 / (id - 1) FROM slow WHERE id = 1;
+ROLLBACK TO a;
+SELECT slow_constant();
+ROLLBACK;
+SET fault_tolerance.slow_statement_threshold = -1;
+SELECT query, rows, failed, sqlstate, commit_duration > '90 ms' AS in_commit, duration > '40 ms' AS whole
+  FROM ft.slow_statements() ORDER BY number;
+DROP FUNCTION slow_caught();
+
+-- A command that rolls several subtransactions back is one, and does not fail.
+SELECT ft.reset_slow_statements();
+SET fault_tolerance.slow_statement_threshold = 0;
+BEGIN;
+SAVEPOINT a;
+SAVEPOINT b;
+SAVEPOINT c;
+ROLLBACK TO b;
+ROLLBACK;
+SET fault_tolerance.slow_statement_threshold = -1;
+SELECT query, failed FROM ft.slow_statements() ORDER BY number;
 DROP TRIGGER slow_trigger ON slow;
 
 -- Statements in functions only if they are wanted.

@@ -96,6 +96,7 @@ static int64 bound_parse_spent = 0;
 
 /* What a statement that failed leaves for the end of its transaction. */
 static FtSlowStatement scratch;
+static TimestampTz aborted_message = 0; /* in which something was rolled back */
 static bool failure_noted = false;	/* the hook has seen it fail */
 static bool failure_is_slow = false;	/* and scratch tells of it */
 static int	logged_sqlstate = 0;	/* of the last error, 0 if none */
@@ -268,6 +269,7 @@ ft_slow_statement_parsed(const char *query)
 	TimestampTz start = Max(message, last_end);
 
 	parse_message = 0;
+	aborted_message = 0;
 	if (!enabled() || ft_coarse_now() - start < WORTH_NOTING)
 		return;
 	parse_message = message;
@@ -544,13 +546,16 @@ ft_slow_statement_aborted(bool in_statement)
 	}
 	else if (!enabled())
 		;
-	else if (ended && current.rolls_back)
+	else if (ended && current.rolls_back &&
+			 current.message == GetCurrentStatementStartTimestamp())
 		;
 	else if (ended && current.commit_begin != 0)
 		end_with_commit(now_after(current.commit_begin, current.duration), true);
-	else
+	else if (in_statement || aborted_message != GetCurrentStatementStartTimestamp())
 		failed_unseen(in_statement);
 
+	/* with one subtransaction those around it may go, for the same reason */
+	aborted_message = GetCurrentStatementStartTimestamp();
 	failure_is_slow = false;
 	logged_sqlstate = 0;
 	current.running = false;

@@ -12,6 +12,10 @@
  * being planned, is nested in something that has no hook.  A background
  * worker has no portals; whatever it runs for itself is at the top.
  *
+ * Subtransactions are those of savepoints, which a statement that fails takes
+ * with it, or those in which functions catch errors; these begin inside of a
+ * statement, or where there is no hook.
+ *
  * Parallel workers are left alone: their leader counts for them.
  *
  * Locking: none here.
@@ -42,6 +46,12 @@ static ExecutorFinish_hook_type previous_executor_finish = NULL;
 static ProcessUtility_hook_type previous_process_utility = NULL;
 
 static int	nesting = 0;
+
+/* The command that ended last makes a savepoint when its transaction goes on. */
+static bool savepoint_follows = false;
+
+/* Level of the outermost subtransaction that is no savepoint; 0 if none. */
+static int	caught_level = 0;
 
 static bool
 is_client(void)
@@ -166,6 +176,17 @@ is_transparent(const Node *stmt)
 	return IsA(stmt, ExecuteStmt) || IsA(stmt, PrepareStmt);
 }
 
+static bool
+makes_savepoint(const Node *stmt)
+{
+	TransactionStmtKind kind;
+
+	if (!IsA(stmt, TransactionStmt))
+		return false;
+	kind = ((const TransactionStmt *) stmt)->kind;
+	return kind == TRANS_STMT_SAVEPOINT || kind == TRANS_STMT_ROLLBACK_TO;
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *queryString,
 				bool readOnlyTree, ProcessUtilityContext context,
@@ -176,6 +197,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		transparent = is_transparent(stmt);
 	volatile bool top = at_top() && !transparent && !IsParallelWorker();
+	bool		savepoint = makes_savepoint(stmt);
 	FtLockCommand lock_command = ft_lock_order_command(stmt);
 
 	if (top)
@@ -204,6 +226,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	if (!transparent)
 		nesting--;
 
+	savepoint_follows = savepoint;
 	if (lock_command != FT_LOCKS_NOTHING && !IsParallelWorker())
 		ft_lock_order_utility(stmt, lock_command, queryString);
 	if (top)
@@ -230,12 +253,16 @@ transaction_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 			ft_lock_order_end();
+			savepoint_follows = false;
+			caught_level = 0;
 			if (top)
 				ft_slow_statement_committed();
 			break;
 
 		case XACT_EVENT_ABORT:
 			ft_lock_order_end();
+			savepoint_follows = false;
+			caught_level = 0;
 			if (top)
 				ft_slow_statement_aborted(nesting > 0);
 			break;
@@ -243,6 +270,29 @@ transaction_callback(XactEvent event, void *arg)
 		default:
 			break;
 	}
+}
+
+/*
+ * A subtransaction begins.  Those inside of statements are not looked at.
+ */
+static void
+subtransaction_begins(void)
+{
+	if (!savepoint_follows && nesting == 0 && is_client() && caught_level == 0)
+		caught_level = GetCurrentTransactionNestLevel();
+	savepoint_follows = false;
+}
+
+/* Is a subtransaction that ends one in which a function catches errors? */
+static bool
+is_caught(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	bool		result = caught_level != 0 && level >= caught_level;
+
+	if (level <= caught_level)
+		caught_level = 0;
+	return result;
 }
 
 static void
@@ -253,13 +303,18 @@ subtransaction_callback(SubXactEvent event, SubTransactionId mySubid,
 		return;
 	switch (event)
 	{
+		case SUBXACT_EVENT_START_SUB:
+			subtransaction_begins();
+			break;
+
 		case SUBXACT_EVENT_COMMIT_SUB:
 			ft_lock_order_end_sub(false);
+			(void) is_caught();
 			break;
 
 		case SUBXACT_EVENT_ABORT_SUB:
 			ft_lock_order_end_sub(true);
-			if (nesting == 0)
+			if (!is_caught() && nesting == 0)
 				ft_slow_statement_aborted(false);
 			break;
 
