@@ -45,6 +45,11 @@ SELECT error_count, errors_per_second, severity, top_sqlstate, top_application_n
   FROM ft.error_rate();
 SELECT errors, error, retry, application, message FROM ft.error_summary ORDER BY error;
 
+-- No passwords, in the statement or in the context.
+ALTER ROLE errors_nobody PASSWORD 'hidden';
+DO $$BEGIN EXECUTE 'ALTER ROLE errors_nobody PASSWORD ''hidden'''; END$$;
+SELECT message, context, query FROM ft.recent_errors() LIMIT 2;
+
 -- The threshold is one that users change.
 BEGIN;
 SELECT ft.set_threshold('error_rate', 0.01, 0.05);

@@ -35,6 +35,7 @@
 #include "errors.h"
 #include "guc.h"
 #include "recode.h"
+#include "redact.h"
 #include "ring.h"
 #include "shmem.h"
 #include "traceparent.h"
@@ -197,7 +198,10 @@ keep_participants(DeadlockRecord *record, const FtDeadlockLine *lines, int count
 		find_trace(participant, &line->statement, record->texts + i * share, TEXT_SIZE - i * share);
 		participant->statement = line->statement.start == NULL ? -1 : (int) (i * share);
 		if (line->statement.start != NULL)
+		{
 			copy_piece(record->texts + i * share, share, &line->statement);
+			ft_redact_passwords(record->texts + i * share, share);
+		}
 	}
 }
 
@@ -225,6 +229,7 @@ ft_deadlock_note(const ErrorData *edata, TimestampTz now)
 	record->victim = MyProcPid;
 	record->encoding = GetDatabaseEncoding();
 	ft_copy_clipped(record->context, CONTEXT_SIZE, edata->hide_ctx ? NULL : edata->context);
+	ft_redact_passwords(record->context, CONTEXT_SIZE);
 	record->count = ft_deadlock_report_read(edata->detail, edata->detail_log,
 											lines, MAX_PARTICIPANTS + 1);
 	if (record->count > 0)
@@ -234,6 +239,7 @@ ft_deadlock_note(const ErrorData *edata, TimestampTz now)
 		record->participants[0].pid = MyProcPid;
 		identify(&record->participants[0]);
 		ft_copy_clipped(record->texts, TEXT_SIZE, edata->detail_log);
+		ft_redact_passwords(record->texts, TEXT_SIZE);
 	}
 	ft_ring_end(ring, record, number);
 }

@@ -34,6 +34,7 @@
 #include "diagnostics/error_log.h"
 #include "guc.h"
 #include "recode.h"
+#include "redact.h"
 #include "shmem.h"
 
 FtErrorsShared *ft_errors_shared = NULL;
@@ -142,6 +143,11 @@ keep(const FtErrorKey *key, const ErrorData *edata, TimestampTz now)
 	ft_copy_clipped(record->hint, FT_ERROR_HINT, edata->hint);
 	ft_copy_clipped(record->context, FT_ERROR_CONTEXT, edata->hide_ctx ? NULL : edata->context);
 	ft_copy_clipped(record->query, FT_ERROR_QUERY, query);
+
+	/* a line of pg_hba.conf may have one, too */
+	ft_redact_passwords(record->detail, FT_ERROR_DETAIL);
+	ft_redact_passwords(record->context, FT_ERROR_CONTEXT);
+	ft_redact_passwords(record->query, FT_ERROR_QUERY);
 	ft_ring_end(ft_errors_shared->ring, record, number);
 }
 
