@@ -95,6 +95,8 @@ lock_key(FtLockPatience *patience, int64 key, LOCKMODE mode, int taken)
 	}
 	PG_CATCH();
 	{
+		/* that of the error is reset before the text is used */
+		MemoryContextSwitchTo(context);
 		ft_patience_failed(patience, context, psprintf("advisory key %lld", (long long) key), taken);
 	}
 	PG_END_TRY();
