@@ -98,17 +98,19 @@ request_shared_memory(void)
 	RequestNamedLWLockTranche(FT_EXTENSION_NAME, locks);
 }
 
-/* Create or attach. */
+/*
+ * Create or attach.  A child that was not forked attaches, and does not know
+ * what locks were requested: that is asked for only by who creates.
+ */
 static void
 start_shared_memory(void)
 {
-	LWLockPadded *locks;
+	int			first_lock = 0;
 
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	locks = GetNamedLWLockTranche(FT_EXTENSION_NAME);
 	for (int i = 0; i < part_count; i++)
 	{
 		Size		size = parts[i]->size();
@@ -120,9 +122,10 @@ start_shared_memory(void)
 		if (!found)
 		{
 			memset(*parts[i]->address, 0, size);
-			parts[i]->create(*parts[i]->address, locks);
+			parts[i]->create(*parts[i]->address,
+							 GetNamedLWLockTranche(FT_EXTENSION_NAME) + first_lock);
 		}
-		locks += parts[i]->locks;
+		first_lock += parts[i]->locks;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
