@@ -188,7 +188,7 @@ compare(const ServerCount *servers, int length, TimestampTz now)
 		DatabaseCount *count = place_of(server->database);
 
 		if (count == NULL)
-			break;
+			continue;
 		if (count->since == 0 && !first)
 		{
 			count->since = shared->first_look;
