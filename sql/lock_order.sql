@@ -212,8 +212,15 @@ SELECT 'BEGIN', 'UPDATE a SET t = t WHERE id = 1', 'UPDATE b SET loose = 1 WHERE
 \set ECHO all
 SELECT * FROM conflicts;
 
--- A statement that begins with a relation of no interest.
+-- What this session has counted and not yet added is forgotten, too.
+BEGIN; UPDATE b SET loose = 1; UPDATE a SET t = t; COMMIT;
+BEGIN; UPDATE a SET t = t; UPDATE b SET loose = 1; COMMIT;
+BEGIN; UPDATE b SET loose = 1; UPDATE a SET t = t; COMMIT;
+BEGIN; UPDATE a SET t = t; UPDATE b SET loose = 1; COMMIT;
 SELECT ft.reset_lock_order();
+SELECT * FROM conflicts;
+
+-- A statement that begins with a relation of no interest.
 CREATE TEMPORARY TABLE of_mine (id int);
 BEGIN;
 WITH x AS (UPDATE a SET t = t WHERE id = 1 RETURNING id), y AS (UPDATE b SET loose = 1 WHERE id = 1 RETURNING id)

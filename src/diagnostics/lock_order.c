@@ -461,10 +461,23 @@ flush(Sequence *sequence)
 	sequence->transactions = 0;
 }
 
+/* What was counted before a reset is not to come back. */
+static void
+notice_reset(void)
+{
+	uint32		generation = ft_lock_pairs_generation();
+
+	if (generation == known_generation)
+		return;
+	memset(known, 0, sizeof(known));
+	known_generation = generation;
+}
+
 /* Add to shared memory what this process has not yet. */
 void
 ft_lock_order_flush(void)
 {
+	notice_reset();
 	for (int i = 0; i < KNOWN_SEQUENCES; i++)
 		flush(&known[i]);
 }
@@ -480,15 +493,10 @@ static void
 count_steps(void)
 {
 	Size		size = step_count * sizeof(FtLockStep);
-	uint32		generation = ft_lock_pairs_generation();
 	TimestampTz now = ft_coarse_now();
 	Sequence   *sequence;
 
-	if (generation != known_generation)
-	{
-		memset(known, 0, sizeof(known));
-		known_generation = generation;
-	}
+	notice_reset();
 	if (!flush_at_exit)
 	{
 		before_shmem_exit(flush_before_exit, (Datum) 0);
