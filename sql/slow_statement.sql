@@ -118,6 +118,27 @@ SET fault_tolerance.slow_statement_threshold = -1;
 SELECT query, failed FROM ft.slow_statements() ORDER BY number;
 DROP TRIGGER slow_trigger ON slow;
 
+-- What functions run while a statement is planned or started is part of it.
+SELECT ft.reset_slow_statements();
+CREATE FUNCTION slow_planned(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE
+    AS 'BEGIN PERFORM pg_sleep(0.05); RETURN $1; END';
+CREATE FUNCTION slow_pruned(integer) RETURNS integer LANGUAGE plpgsql STABLE
+    AS 'BEGIN PERFORM pg_sleep(0.05); RETURN $1; END';
+CREATE TABLE slow_parted (id integer) PARTITION BY LIST (id);
+CREATE TABLE slow_parted_1 PARTITION OF slow_parted FOR VALUES IN (1);
+CREATE TABLE slow_parted_2 PARTITION OF slow_parted FOR VALUES IN (2);
+PREPARE slow_plan(integer) AS SELECT slow_planned($1) AS planned;
+SET fault_tolerance.slow_statement_threshold = '20ms';
+EXECUTE slow_plan(1);
+SELECT count(*) AS pruned FROM slow_parted WHERE id = slow_pruned(1);
+SELECT count(*) AS failed FROM slow_parted WHERE id = 1 / (slow_pruned(1) - 1);
+SELECT pg_sleep(0.05) AS next;
+SET fault_tolerance.slow_statement_threshold = -1;
+SELECT query, failed, duration > '40 ms' AS whole FROM ft.slow_statements() ORDER BY number;
+DEALLOCATE slow_plan;
+DROP TABLE slow_parted;
+DROP FUNCTION slow_planned(integer), slow_pruned(integer);
+
 -- Statements in functions only if they are wanted.
 SELECT ft.reset_slow_statements();
 SET fault_tolerance.slow_statement_threshold = '20ms';

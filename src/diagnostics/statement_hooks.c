@@ -9,8 +9,8 @@
  *
  * A statement is at the top if it runs for itself and in a portal that a
  * client opened: what triggers run at commit, and functions while a query is
- * being planned, is nested in something that has no hook.  A background
- * worker has no portals; whatever it runs for itself is at the top.
+ * being planned or started, is nested in something that has no hook.  A
+ * background worker has no portals; whatever it runs for itself is at the top.
  *
  * Subtransactions are those of savepoints, which a statement that fails takes
  * with it, or those in which functions catch errors; these begin inside of a
@@ -47,6 +47,9 @@ static ProcessUtility_hook_type previous_process_utility = NULL;
 
 static int	nesting = 0;
 
+/* In it a statement is being planned or started: what runs now is not that. */
+static Portal preparing = NULL;
+
 /* The command that ended last makes a savepoint when its transaction goes on. */
 static bool savepoint_follows = false;
 
@@ -62,7 +65,8 @@ is_client(void)
 static bool
 at_top(void)
 {
-	return nesting == 0 && (ActivePortal != NULL || !is_client());
+	return nesting == 0 &&
+		(!is_client() || (ActivePortal != NULL && ActivePortal != preparing));
 }
 
 static void
@@ -78,14 +82,21 @@ post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 static void
 executor_start(QueryDesc *queryDesc, int eflags)
 {
+	bool		top = at_top();
+	Portal		prepared_before = preparing;
+
+	/* after an error, the end of the transaction sees to it */
+	if (top)
+		preparing = ActivePortal;
 	if (previous_executor_start)
 		previous_executor_start(queryDesc, eflags);
 	else
 		standard_ExecutorStart(queryDesc, eflags);
+	preparing = prepared_before;
 
 	if (IsParallelWorker())
 		return;
-	if (at_top())
+	if (top)
 		ft_slow_statement_started(queryDesc);
 	else if (nesting == 0)
 		ft_slow_statement_deferred();
@@ -198,12 +209,15 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	bool		transparent = is_transparent(stmt);
 	volatile bool top = at_top() && !transparent && !IsParallelWorker();
 	bool		savepoint = makes_savepoint(stmt);
+	Portal		prepared_before = preparing;
 	FtLockCommand lock_command = ft_lock_order_command(stmt);
 
 	if (top)
 		ft_slow_statement_begin_utility(pstmt, queryString);
 
-	if (!transparent)
+	if (transparent)
+		preparing = ActivePortal;
+	else
 		nesting++;
 	PG_TRY();
 	{
@@ -216,6 +230,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	}
 	PG_CATCH();
 	{
+		preparing = prepared_before;
 		if (!transparent)
 			nesting--;
 		if (top)
@@ -223,6 +238,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	preparing = prepared_before;
 	if (!transparent)
 		nesting--;
 
@@ -231,6 +247,16 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 		ft_lock_order_utility(stmt, lock_command, queryString);
 	if (top)
 		ft_slow_statement_end_utility(qc);
+}
+
+/* What an error may have left behind goes, too. */
+static void
+forget_subtransactions(void)
+{
+	savepoint_follows = false;
+	caught_level = 0;
+	if (nesting == 0)
+		preparing = NULL;
 }
 
 static void
@@ -253,16 +279,14 @@ transaction_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 			ft_lock_order_end();
-			savepoint_follows = false;
-			caught_level = 0;
+			forget_subtransactions();
 			if (top)
 				ft_slow_statement_committed();
 			break;
 
 		case XACT_EVENT_ABORT:
 			ft_lock_order_end();
-			savepoint_follows = false;
-			caught_level = 0;
+			forget_subtransactions();
 			if (top)
 				ft_slow_statement_aborted(nesting > 0);
 			break;
@@ -314,8 +338,10 @@ subtransaction_callback(SubXactEvent event, SubTransactionId mySubid,
 
 		case SUBXACT_EVENT_ABORT_SUB:
 			ft_lock_order_end_sub(true);
-			if (!is_caught() && nesting == 0)
-				ft_slow_statement_aborted(false);
+			if (is_caught() || nesting > 0)
+				break;
+			preparing = NULL;
+			ft_slow_statement_aborted(false);
 			break;
 
 		default:
