@@ -150,17 +150,31 @@ executor_run(FT_EXECUTOR_RUN_PARAMETERS)
 }
 
 static void
+call_executor_finish(QueryDesc *queryDesc)
+{
+	if (previous_executor_finish)
+		previous_executor_finish(queryDesc);
+	else
+		standard_ExecutorFinish(queryDesc);
+}
+
+static void
 executor_finish(QueryDesc *queryDesc)
 {
-	volatile bool top = at_top() && !IsParallelWorker() && !ends_with_run(queryDesc);
+	volatile bool top;
 
+	/* no trigger comes after what only reads, so nothing is nested in it */
+	if (ends_with_run(queryDesc))
+	{
+		call_executor_finish(queryDesc);
+		return;
+	}
+
+	top = at_top() && !IsParallelWorker();
 	nesting++;
 	PG_TRY();
 	{
-		if (previous_executor_finish)
-			previous_executor_finish(queryDesc);
-		else
-			standard_ExecutorFinish(queryDesc);
+		call_executor_finish(queryDesc);
 	}
 	PG_CATCH();
 	{
