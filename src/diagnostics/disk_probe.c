@@ -12,8 +12,16 @@
  *
  * The sampler is patient: it lets such a child hang, and does not ask for that
  * path again before it has come back, so that it costs the time of waiting
- * only once.  A session, which may ask once and go, ends the child if the
+ * only once.  A session, which may ask once and go, has the child ended if the
  * kernel lets it.
+ *
+ * A child that hangs outlives a process that ends, and is then a child of
+ * process 1.  In a container that is the postmaster as a rule, and for it a
+ * child that was ended by a signal is a crash, after which it restarts
+ * everything.  So there are two processes: one that asks, and between it and
+ * us a guard, which does nothing but wait for it and always exits with 0.  In
+ * both all signals are blocked, and they have a session of their own, so that
+ * signals to the process group of ours pass them by.
  *
  * Locking: none.
  *
@@ -29,7 +37,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libpq/pqsignal.h"
 #include "portability/instr_time.h"
 #include "storage/pg_shmem.h"
 #include "utils/timestamp.h"
@@ -119,29 +126,16 @@ ask(const char *path, Answer *answer)
 	answer->device_minor = minor(status.st_dev);
 }
 
-/*
- * The life of a child.  Nothing of the server's may run in it any more: no
- * handler of a signal, no callback at its exit, no report.
- */
-static void
-child_main(const FtDisk *disks, int first, int count, int output)
+static bool
+send_answer(int output, const Answer *answer)
 {
-	static const int signals[] = {
-		SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGCHLD, SIGPIPE
-	};
-	sigset_t	none;
+	return write(output, answer, sizeof(Answer)) == sizeof(Answer);
+}
 
-	for (int i = 0; i < (int) lengthof(signals); i++)
-		(void) signal(signals[i], SIG_DFL);
-	PGSharedMemoryDetach();
-	for (int i = 0; i < MAX_FILES; i++)
-	{
-		if (i != output)
-			(void) close(i);
-	}
-	sigemptyset(&none);
-	(void) sigprocmask(SIG_SETMASK, &none, NULL);
-
+/* The life of who asks. */
+static void
+asker_main(const FtDisk *disks, int first, int count, int output)
+{
 	for (int i = first; i < count; i++)
 	{
 		Answer		answer = {.index = i};
@@ -149,17 +143,81 @@ child_main(const FtDisk *disks, int first, int count, int output)
 		if (disks[i].answer != FT_DISK_UNASKED)
 			continue;
 		ask(disks[i].path, &answer);
-		if (write(output, &answer, sizeof(answer)) != sizeof(answer))
+		if (!send_answer(output, &answer))
 			break;
 	}
 	_exit(0);
 }
 
-/* Returns the child, or -1 with errno set. */
+/* Only so that SIGCHLD is not ignored; it is taken by sigwait(). */
+static void
+no_action(int signal_number)
+{
+}
+
+/* Wait for who asks, and end it when we are told to; see abandon(). */
+static void
+wait_for_asker(pid_t asker)
+{
+	sigset_t	wanted;
+
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGCHLD);
+	sigaddset(&wanted, SIGTERM);
+	while (waitpid(asker, NULL, WNOHANG) == 0)
+	{
+		int			number;
+
+		if (sigwait(&wanted, &number) == 0 && number == SIGTERM)
+			(void) kill(asker, SIGKILL);
+	}
+}
+
+/*
+ * The life of the guard, which begins with all signals blocked.  Nothing of
+ * the server's may run in it, or in who asks, any more: no handler of a signal,
+ * no callback at its exit, no report.
+ */
+static void
+guard_main(const FtDisk *disks, int first, int count, int output)
+{
+	static const int signals[] = {
+		SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGPIPE
+	};
+	pid_t		asker;
+
+	for (int i = 0; i < (int) lengthof(signals); i++)
+		(void) signal(signals[i], SIG_DFL);
+	(void) signal(SIGCHLD, no_action);
+	(void) setsid();
+	PGSharedMemoryDetach();
+	for (int i = 0; i < MAX_FILES; i++)
+	{
+		if (i != output)
+			(void) close(i);
+	}
+
+	asker = fork();
+	if (asker == 0)
+		asker_main(disks, first, count, output);
+	if (asker < 0)
+	{
+		Answer		answer = {.index = first,.error = errno};
+
+		(void) send_answer(output, &answer);
+		_exit(0);
+	}
+	close(output);
+	wait_for_asker(asker);
+	_exit(0);
+}
+
+/* Returns the guard, or -1 with errno set. */
 static pid_t
 start_child(const FtDisk *disks, int first, int count, int *input)
 {
 	int			ends[2];
+	sigset_t	all;
 	sigset_t	before;
 	pid_t		child;
 	int			error;
@@ -167,10 +225,11 @@ start_child(const FtDisk *disks, int first, int count, int *input)
 	if (pipe(ends) != 0)
 		return -1;
 	fflush(NULL);
-	(void) sigprocmask(SIG_SETMASK, &BlockSig, &before);
+	sigfillset(&all);
+	(void) sigprocmask(SIG_SETMASK, &all, &before);
 	child = fork();
 	if (child == 0)
-		child_main(disks, first, count, ends[1]);
+		guard_main(disks, first, count, ends[1]);
 	error = errno;
 	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	close(ends[1]);
@@ -262,14 +321,17 @@ note_silence(FtDisk *disk)
 	disk->at = GetCurrentTimestamp();
 }
 
-/* Leave a child that hangs with a path. */
+/*
+ * Leave a child that hangs with a path.  The guard is only told: were it killed
+ * itself, who asks would be a child of process 1.
+ */
 static void
 abandon(pid_t child, const char *path, bool patient)
 {
 	Stuck	   *place = free_stuck();
 
 	if (!patient)
-		(void) kill(child, SIGKILL);
+		(void) kill(child, SIGTERM);
 	if (waitpid(child, NULL, WNOHANG) != 0 || place == NULL)
 		return;
 	place->pid = child;

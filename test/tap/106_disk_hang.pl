@@ -2,6 +2,10 @@
 # back.  Here a library that is loaded first does that for one tablespace.
 # Nobody hangs with it, the others are told of, and it is told again when it
 # answers.
+#
+# It also makes the postmaster the parent of processes whose own is gone, as it
+# is in a container, where it is process 1: one that was ended by a signal it
+# takes for a crash.
 use strict;
 use warnings FATAL => 'all';
 use FindBin;
@@ -12,26 +16,37 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $folder = PostgreSQL::Test::Utils::tempdir();
-my $mark = "$folder/answers";
+my $mark = "$folder/hangs";
 append_to_file("$folder/hang.c", qq{
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+
+static void __attribute__((constructor))
+adopt_orphans(void)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+#endif
 
 int
 statvfs(const char *path, struct statvfs *space)
 {
 	int			(*real) (const char *, struct statvfs *) = dlsym(RTLD_NEXT, "statvfs");
 
-	while (strstr(path, "regress_hung_space") != NULL && access("$mark", F_OK) != 0)
+	while (strstr(path, "regress_hung_space") != NULL && access("$mark", F_OK) == 0)
 		usleep(10000);
 	return real(path, space);
 }
 });
 plan skip_all => 'no C compiler'
   if system("cc -shared -fPIC -o $folder/hang.so $folder/hang.c -ldl 2>$folder/cc.log") != 0;
+
+append_to_file($mark, '');
 
 my $node = new_node('disk_hang');
 $node->append_conf('postgresql.conf', q{
@@ -72,14 +87,28 @@ becomes(q{SELECT last_duration < '900 ms' FROM ft.sampler_tasks() WHERE task = '
 becomes(q{SELECT max(sample_age) < '10 s' FROM ft.disk_space()}, 'what it says is fresh');
 
 # It answers again.
-append_to_file($mark, '');
+unlink $mark or die $!;
 becomes(q{SELECT free_bytes > 0 AND note IS NULL AND severity <> 'UNKNOWN' FROM ft.disk_space() WHERE spcname = 'hung'},
 	'when it answers that is told');
 
-# A session that asks itself, because the sampler does not, does not hang.
-unlink $mark or die $!;
+# The end of the sampler, and of the server, is none of a process that hangs.
+append_to_file($mark, '');
+becomes(q{SELECT note = 'the file system does not answer' FROM ft.disk_space() WHERE spcname = 'hung'}, 'it hangs again');
 $node->append_conf('postgresql.conf', 'fault_tolerance.workers = off');
-$node->stop;
+
+sub stops_well
+{
+	my ($name) = @_;
+
+	$node->stop;
+	my $log = slurp_file($node->logfile);
+	ok($log !~ /terminating any other active server processes/, "$name: nothing is taken for a crash");
+	is(scalar(() = $log =~ /database system is shut down/g), scalar(() = $log =~ /starting PostgreSQL/g), "$name: the server was shut down");
+}
+
+stops_well('the sampler');
+
+# A session that asks itself, because the sampler does not, does not hang.
 {
 	local $ENV{LD_PRELOAD} = "$folder/hang.so";
 	$node->start;
@@ -87,5 +116,12 @@ $node->stop;
 is($node->safe_psql('postgres', q{SELECT spcname, severity, note FROM ft.disk_space() WHERE spcname = 'hung'}),
 	'hung|UNKNOWN|the file system does not answer', 'a session that asks itself does not hang');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM ft.disk_space() WHERE free_bytes > 0}), '3', 'and has the others');
-$node->stop;
+
+# It had who asked ended, and then ended itself.
+my $session = $node->background_psql('postgres');
+is($session->query(q{SELECT note FROM ft.disk_space() WHERE spcname = 'hung'}), 'the file system does not answer', 'one that stays');
+is($session->query(q{SELECT note FROM ft.disk_space() WHERE spcname = 'hung'}), 'the file system does not answer', 'one that asks again');
+$session->quit;
+stops_well('a session');
+
 done_testing();
