@@ -26,6 +26,7 @@
 #include "postmaster/autovacuum.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -78,10 +79,16 @@ ft_multixact_age(const FtFreezeLimits *limits, MultiXactId multixact)
 	return Max((int32) (limits->next_multixact - multixact), 0);
 }
 
+/*
+ * Of a limit of 0 anything is infinitely much: the server has no patience with
+ * multixacts, however few, when the space of their members runs out.
+ */
 double
 ft_percent(double part, double all)
 {
-	return all > 0 ? rint(10000.0 * part / all) / 100 : 0;
+	if (all <= 0)
+		return part > 0 ? get_float8_infinity() : 0;
+	return rint(10000.0 * part / all) / 100;
 }
 
 FtSeverity

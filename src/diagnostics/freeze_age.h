@@ -36,7 +36,7 @@ extern void ft_freeze_limits(FtFreezeLimits *limits);
 
 extern int64 ft_multixact_age(const FtFreezeLimits *limits, MultiXactId multixact);
 
-/* Per cent with two digits. */
+/* Per cent with two digits; infinite past a limit of 0. */
 extern double ft_percent(double part, double all);
 
 /*
