@@ -15,10 +15,21 @@
 
 #include "diagnostics/counter_ring.h"
 
-/* The oldest sample makes room. */
+static FtCounters *
+newest(FtCounterRing *ring)
+{
+	return &ring->samples[(ring->next - 1 + FT_RING_SAMPLES) % FT_RING_SAMPLES];
+}
+
+/*
+ * The oldest sample makes room.  Where the clock was set back all go: times have
+ * to rise.
+ */
 void
 ft_counter_ring_add(FtCounterRing *ring, const FtCounters *counters)
 {
+	if (ring->used > 0 && newest(ring)->time > counters->time)
+		ring->used = 0;
 	ring->samples[ring->next] = *counters;
 	ring->next = (ring->next + 1) % FT_RING_SAMPLES;
 	if (ring->used < FT_RING_SAMPLES)

@@ -9,6 +9,7 @@
 #define FT_HISTORY_H
 
 #include "datatype/timestamp.h"
+#include "portability/instr_time.h"
 #include "storage/lock.h"
 
 #include "diagnostics/lock_snapshot.h"
@@ -131,7 +132,7 @@ extern bool ft_history_there(void);
 extern int	ft_history_slots(void);
 extern uint64 ft_history_known_text(int procno, const FtHistoryState *state);
 extern void ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts,
-							  int64 started);
+							  instr_time started);
 extern FtHistory *ft_history_read(TimestampTz from, TimestampTz to, uint8 flags);
 extern bool ft_history_texts(uint64 texts_at, FtHistoryTexts *texts);
 extern void ft_history_status_read(FtHistoryStatus *status);

@@ -285,14 +285,16 @@ ft_history_sample(TimestampTz now)
 {
 	Gathering	gathering;
 	FtHistorySample sample = {.at = now,.source = FT_SOURCE_LOCK_MANAGER};
+	instr_time	start;
 
 	if (!ft_history_there())
 		return;
+	INSTR_TIME_SET_CURRENT(start);
 	gather(&gathering);
 	if (gathering.snapshot != NULL)
 		sample.source = gathering.snapshot->source;
 	sample.sessions = gathering.drafts.count;
 	sample.waiting = gathering.waiting;
-	ft_history_append(&sample, &gathering.drafts, now);
+	ft_history_append(&sample, &gathering.drafts, start);
 	ft_blocking_log(gathering.snapshot, gathering.forest, now);
 }

@@ -289,8 +289,10 @@ store_state(const FtHistoryDraft *draft)
  * Keep a sample.  Its duration is noted last, so that it includes this.
  */
 void
-ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts, int64 started)
+ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts, instr_time started)
 {
+	instr_time	spent;
+
 	/* as much as the longest text can need */
 	char	   *buffer = palloc(sizeof(Text) + 3 * NAMEDATALEN + BGW_MAXLEN +
 								ft_history_query_size + GIDSIZE + MAXIMUM_ALIGNOF);
@@ -304,7 +306,9 @@ ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts, int64 sta
 			draft->state.texts_at = store_text(&draft->texts, buffer);
 		store_state(draft);
 	}
-	sample->duration = (int32) (GetCurrentTimestamp() - started);
+	INSTR_TIME_SET_CURRENT(spent);
+	INSTR_TIME_SUBTRACT(spent, started);
+	sample->duration = (int32) Min((int64) INSTR_TIME_GET_MICROSEC(spent), PG_INT32_MAX);
 	*sample_at(shared->next_sample) = *sample;
 	shared->next_sample++;
 	shared->inferred += sample->source != FT_SOURCE_LOCK_MANAGER;

@@ -185,7 +185,11 @@ note_memory(Baseline *baseline, int pid, TimestampTz backend_start,
 		baseline->first_resident = memory->resident;
 		baseline->max_private = memory->private;
 	}
-	if (TimestampDifferenceExceeds(baseline->next_rate.at, now, RATE_WINDOW_MS))
+
+	/* the clock may have been set back */
+	if (baseline->next_rate.at > now)
+		baseline->rate = baseline->next_rate = point;
+	else if (TimestampDifferenceExceeds(baseline->next_rate.at, now, RATE_WINDOW_MS))
 	{
 		baseline->rate = baseline->next_rate;
 		baseline->next_rate = point;

@@ -28,6 +28,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
@@ -36,7 +37,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "diagnostics/bloat.h"
@@ -68,7 +68,7 @@ typedef struct Target
 /* For how long to wait so that the disk is read no faster than allowed. */
 typedef struct Throttle
 {
-	TimestampTz start;
+	instr_time	start;
 	int64		reads;			/* pages read before */
 } Throttle;
 
@@ -175,7 +175,12 @@ wait_a_little(const Throttle *throttle)
 		double		bytes = (double) (pgBufferUsage.shared_blks_read - throttle->reads) * BLCKSZ;
 		int64		wanted = ft_bloat_read_rate > 0 ?
 			(int64) (bytes / 1024 / ft_bloat_read_rate * USECS_PER_SEC) : 0;
-		int64		ahead = wanted - (GetCurrentTimestamp() - throttle->start);
+		instr_time	spent;
+		int64		ahead;
+
+		INSTR_TIME_SET_CURRENT(spent);
+		INSTR_TIME_SUBTRACT(spent, throttle->start);
+		ahead = wanted - (int64) INSTR_TIME_GET_MICROSEC(spent);
 
 		CHECK_FOR_INTERRUPTS();
 		if (ahead < 1000)
@@ -420,7 +425,7 @@ ft_table_bloat(PG_FUNCTION_ARGS)
 	refuse(relid, relkind);
 	InitMaterializedSRF(fcinfo, 0);
 	ft_bloat_limits(&limits);
-	throttle.start = GetCurrentTimestamp();
+	INSTR_TIME_SET_CURRENT(throttle.start);
 	throttle.reads = pgBufferUsage.shared_blks_read;
 
 	targets = list_targets(relid, relkind);

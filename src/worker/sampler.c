@@ -29,6 +29,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -177,18 +178,23 @@ run_task(int i)
 {
 	FtSamplerTaskState *state = &shared->tasks[i];
 	TimestampTz now;
+	instr_time	start;
+	instr_time	spent;
 	int64		duration;
 
 	LWLockAcquire(shared->run_lock, LW_EXCLUSIVE);
 
 	now = GetCurrentTimestamp();
+	INSTR_TIME_SET_CURRENT(start);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	state->last_run = now;
 	LWLockRelease(shared->lock);
 
 	tasks[i].run(now);
 
-	duration = GetCurrentTimestamp() - now;
+	INSTR_TIME_SET_CURRENT(spent);
+	INSTR_TIME_SUBTRACT(spent, start);
+	duration = (int64) INSTR_TIME_GET_MICROSEC(spent);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	state->last_duration = duration;
 	state->longest_duration = Max(state->longest_duration, duration);
