@@ -7,6 +7,9 @@
  * tcp6, to everybody: the addresses in hexadecimal, the state, and how often
  * something was sent without an answer.
  *
+ * A client's address and port are its own for one port of ours only: from the
+ * same it may be connected to another server on this machine.
+ *
  * Locking: none.  A list that changes while it is read may lack a connection;
  * a caller who misses one reads again.
  *
@@ -17,6 +20,7 @@
 #include <arpa/inet.h>
 
 #include "miscadmin.h"
+#include "postmaster/postmaster.h"
 #include "storage/fd.h"
 
 #include "diagnostics/tcp_table.h"
@@ -63,7 +67,7 @@ compare_peers(const void *a, const void *b)
 }
 
 /*
- * A line of the file:
+ * A line of the file, if it is of a connection to our port:
  *
  *	  sl: local:port peer:port state tx:rx timer:when retransmits uid probes ...
  *
@@ -74,14 +78,16 @@ parse_line(const char *line, bool ipv6, FtTcpConnection *connection)
 {
 	char		hex[33];
 	uint32		words[4];
+	unsigned int own_port;
 	unsigned int port;
 	unsigned int state;
 	unsigned int retransmits;
 	int			probes;
 	int			word_count = ipv6 ? 4 : 1;
 
-	if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%*x %32[0-9A-Fa-f]:%x %x %*x:%*x %*x:%*x %x %*u %d",
-			   hex, &port, &state, &retransmits, &probes) != 5 ||
+	if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %32[0-9A-Fa-f]:%x %x %*x:%*x %*x:%*x %x %*u %d",
+			   &own_port, hex, &port, &state, &retransmits, &probes) != 6 ||
+		own_port != (unsigned int) PostPortNumber ||
 		strlen(hex) != (size_t) word_count * 8)
 		return false;
 

@@ -37,8 +37,8 @@ sub ask
 # then to vanish in a way of its own.
 sub client
 {
-	my ($application) = @_;
-	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp')
+	my ($application, %options) = @_;
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp', %options)
 	  or die "could not connect: $!";
 	my $startup = pack('N', 196608)
 	  . join('', map { "$_\0" } 'user', $user, 'database', 'postgres', 'application_name', $application) . "\0";
@@ -73,6 +73,24 @@ is(ask(q{SELECT socket_state, retransmits, probes FROM ft.client_connections() W
 is(ask('SELECT count(*) FROM ft.client_connections()'), '2', 'sessions over TCP, and no others');
 is(ask('SELECT count(*) FROM ft.vanished_clients()'), '0', 'nobody is gone');
 is(ask(q{SELECT status, value FROM ft.health_check('{vanished_clients}')}), 'OK|0', 'the check is silent');
+
+# --- a client that is connected to another server from the same port, and has
+# closed that connection; the other way round the session would look well
+{
+	my $other = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', Proto => 'tcp')
+	  or die "could not listen: $!";
+	my $twin = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $other->sockport, Proto => 'tcp',
+		LocalAddr => '127.0.0.1', ReuseAddr => 1) or die "could not connect: $!";
+	my $accepted = $other->accept or die "could not accept: $!";
+	my $two_ways = client('two ways', LocalAddr => '127.0.0.1', LocalPort => $twin->sockport, ReuseAddr => 1);
+	statement($two_ways, 'SELECT pg_sleep(1000)');
+	is_running('two ways', 'active');
+	close($twin);
+	is(ask(q{SELECT socket_state FROM ft.client_connections() WHERE pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'two ways')}),
+		'ESTABLISHED', 'the connection to this server, not that to another one');
+	is(ask('SELECT count(*) FROM ft.vanished_clients()'), '0', 'its client is not gone');
+	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'two ways'});
+}
 
 # --- closed: the session does not notice while it runs its statement
 my $closed = client('closed');
