@@ -26,6 +26,7 @@
 
 #include "access/transam.h"
 #include "storage/lwlock.h"
+#include "utils/timestamp.h"
 
 #include "diagnostics/horizon.h"
 #include "diagnostics/horizon_watch.h"
@@ -161,6 +162,9 @@ ft_horizon_watch_tick(TimestampTz now)
 	FtHolders  *holders = ft_holders();
 	FtRunningVacuums *vacuums = ft_running_vacuums();
 	int			kept = 1;
+
+	/* after both looks: a vacuum may have ended between them */
+	now = GetCurrentTimestamp();
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	add_stands(holders);
