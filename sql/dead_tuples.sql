@@ -111,7 +111,8 @@ ROLLBACK;
 
 -- Does the horizon keep them?  Of a table that has nothing older than who holds
 -- it, it does; else that is known only after a vacuum that began after the
--- horizon had come to where it is.  The ticks are the sampler's.
+-- horizon had come to where it is.  What was rolled back can go at once.  The
+-- ticks are the sampler's.
 CREATE TABLE kept_old (id integer) WITH (autovacuum_enabled = off);
 INSERT INTO kept_old SELECT generate_series(1, 2000);
 BEGIN;
@@ -119,6 +120,10 @@ CREATE TABLE kept_holder ();
 PREPARE TRANSACTION 'dead tuples';
 CREATE TABLE kept_new (id integer) WITH (autovacuum_enabled = off);
 INSERT INTO kept_new SELECT generate_series(1, 2000);
+CREATE TABLE kept_rollback (id integer) WITH (autovacuum_enabled = off);
+BEGIN;
+INSERT INTO kept_rollback SELECT generate_series(1, 2000);
+ROLLBACK;
 DELETE FROM kept_old WHERE id > 1;
 DELETE FROM kept_new;
 SELECT pg_stat_force_next_flush();
@@ -126,7 +131,7 @@ CREATE VIEW kept AS
 SELECT relname, n_dead_tup, vacuum_count, horizon_keeps, vacuum_pid
   FROM ft.dead_tuples() WHERE relname LIKE 'kept%' ORDER BY relname;
 TABLE kept;
-VACUUM kept_old, kept_new;
+VACUUM kept_old, kept_new, kept_rollback;
 TABLE kept;
 SELECT ft.sampler_tick('horizon');
 SELECT ft.sampler_tick('horizon');
@@ -154,7 +159,7 @@ VACUUM kept_old;
 TABLE kept;
 ROLLBACK PREPARED 'dead tuples';
 DROP VIEW kept;
-DROP TABLE kept_old, kept_new;
+DROP TABLE kept_old, kept_new, kept_rollback;
 
 -- All databases from this one: of another one there are no names.
 SELECT current_database() AS here \gset

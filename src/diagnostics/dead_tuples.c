@@ -58,6 +58,7 @@ typedef struct TableStatistics
 	Oid			relid;
 	int64		live;
 	int64		dead;
+	int64		replaced;		/* or deleted, since statistics were reset */
 	int64		inserts;		/* since the last vacuum */
 	TimestampTz last_vacuum;
 	TimestampTz last_autovacuum;
@@ -102,6 +103,7 @@ add_table(TableList *list, const PgStat_HashKey *key,
 	table->relid = ft_stat_key_object(*key);
 	table->live = ft_stat_live_tuples(entry);
 	table->dead = ft_stat_dead_tuples(entry);
+	table->replaced = entry->tuples_updated + entry->tuples_deleted;
 	table->inserts = ft_stat_inserts_since_vacuum(entry);
 	table->last_vacuum = ft_stat_last_vacuum(entry);
 	table->last_autovacuum = ft_stat_last_autovacuum(entry);
@@ -182,6 +184,10 @@ severity_of(const Context *context, const TableStatistics *table, double percent
  * Is all that was deleted or replaced in a table too new to be removed?  So
  * it is if no transaction in it is older than the horizon, or if the table was
  * vacuumed since the horizon is where it is.
+ *
+ * What a rollback left can always be removed.  Of that no more is known than
+ * that there is some, where clearly more is dead than was ever deleted or
+ * replaced: ANALYZE estimates what is dead.
  */
 static bool
 horizon_keeps(const Context *context, const TableStatistics *table, Form_pg_class form,
@@ -193,6 +199,7 @@ horizon_keeps(const Context *context, const TableStatistics *table, Form_pg_clas
 	TransactionId horizon = context->horizons[kind];
 
 	if (table->dead == 0 || !TransactionIdIsValid(horizon) ||
+		table->dead - table->dead / 10 > table->replaced ||
 		form->relpersistence == RELPERSISTENCE_TEMP)
 		return false;
 	if (TransactionIdIsNormal(form->relfrozenxid) &&
