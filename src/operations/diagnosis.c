@@ -7,7 +7,7 @@
  * cannot answer does not cost the others.  Decide: candidates that explain one
  * another are linked; one that is well counts only if it explains one that is
  * not.  Act: those that nothing explains are roots, and told; what they explain
- * is told as their evidence.
+ * is told as their evidence (diagnosis_report.c).
  *
  * Nothing is changed, and no SQL that is proposed is run.
  *
@@ -22,58 +22,18 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
-#include "utils/jsonb.h"
 
 #include "diagnosis.h"
 #include "inquiry.h"
 #include "shmem.h"
 
 PG_FUNCTION_INFO_V1(ft_diagnose);
-PG_FUNCTION_INFO_V1(ft_diagnosis_rule_list);
 
 /* Of one rule: more of a kind than that is told by their number elsewhere. */
 #define MAX_CANDIDATES 2000
-
-/* Sessions and objects that are named in one finding. */
-#define MAX_AFFECTED 100
-
-/* The worst first. */
-typedef enum Severity
-{
-	RANK_CRITICAL,
-	RANK_WARNING,
-	RANK_UNKNOWN,
-	RANK_OK
-} Severity;
-
-static const char *const severity_names[] = {"CRITICAL", "WARNING", "UNKNOWN", "OK"};
-
-typedef struct Candidate
-{
-	const FtDiagnosisRule *rule;	/* NULL: something cannot be told */
-	char	   *key;
-	List	   *explained_by;	/* keys */
-	Severity	severity;
-	char	   *symptom;
-	char	   *cause;
-	char	   *evidence;
-	List	   *affected;
-	char	   *impact;
-	char	   *fix_sql;
-	char	   *query_id;
-
-	/* decided */
-	List	   *causes;
-	List	   *effects;
-	bool		counts;
-	Severity	worst;			/* of itself and all that it explains */
-	bool		seen;			/* while its effects are collected */
-} Candidate;
 
 typedef struct Gathering
 {
@@ -83,18 +43,15 @@ typedef struct Gathering
 
 /* --- gather --------------------------------------------------------------- */
 
-static Severity
+static FtDiagnosisRank
 severity_of(const char *name)
 {
-	if (name != NULL)
+	for (FtDiagnosisRank rank = FT_RANK_CRITICAL; name != NULL && rank < FT_RANK_OK; rank++)
 	{
-		for (int i = 0; i < (int) lengthof(severity_names); i++)
-		{
-			if (strcmp(name, severity_names[i]) == 0)
-				return (Severity) i;
-		}
+		if (strcmp(name, ft_diagnosis_severity(rank)) == 0)
+			return rank;
 	}
-	return RANK_OK;
+	return FT_RANK_OK;
 }
 
 /* The elements of a text[] as a list of strings; a null is none. */
@@ -128,14 +85,14 @@ static void
 add_candidate(void *argument, HeapTuple tuple, TupleDesc desc)
 {
 	Gathering  *gathering = (Gathering *) argument;
-	Candidate  *candidate = palloc0(sizeof(Candidate));
+	FtCandidate *candidate = palloc0(sizeof(FtCandidate));
 
 	candidate->rule = gathering->rule;
 	candidate->key = ft_answer_text(tuple, desc, 1);
 	candidate->explained_by = text_array(tuple, desc, 2);
 	candidate->severity = severity_of(ft_answer_text(tuple, desc, 3));
-	if (candidate->severity == RANK_UNKNOWN)
-		candidate->severity = RANK_OK;
+	if (candidate->severity == FT_RANK_UNKNOWN)
+		candidate->severity = FT_RANK_OK;
 	candidate->symptom = ft_answer_text(tuple, desc, 4);
 	candidate->cause = ft_answer_text(tuple, desc, 5);
 	candidate->evidence = ft_answer_text(tuple, desc, 6);
@@ -150,10 +107,10 @@ static void
 add_cannot_tell(Gathering *gathering, List *findings, const char *symptom,
 				const char *cause)
 {
-	Candidate  *candidate = palloc0(sizeof(Candidate));
+	FtCandidate *candidate = palloc0(sizeof(FtCandidate));
 
 	candidate->key = pstrdup("");
-	candidate->severity = RANK_UNKNOWN;
+	candidate->severity = FT_RANK_UNKNOWN;
 	candidate->symptom = pstrdup(symptom);
 	candidate->cause = pstrdup(cause);
 	candidate->affected = findings;
@@ -203,19 +160,6 @@ gather(void)
 /* --- decide --------------------------------------------------------------- */
 
 static bool
-contains(const List *strings, const char *string)
-{
-	const ListCell *cell;
-
-	foreach(cell, strings)
-	{
-		if (strcmp((const char *) lfirst(cell), string) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
 leads_to(const FtDiagnosisRule *rule, const char *finding)
 {
 	for (int i = 0; i < FT_MAX_EFFECTS && rule->leads_to[i] != NULL; i++)
@@ -227,16 +171,16 @@ leads_to(const FtDiagnosisRule *rule, const char *finding)
 }
 
 static void
-link_causes(List *candidates, Candidate *effect)
+link_causes(List *candidates, FtCandidate *effect)
 {
 	ListCell   *cell;
 
 	foreach(cell, candidates)
 	{
-		Candidate  *cause = (Candidate *) lfirst(cell);
+		FtCandidate *cause = (FtCandidate *) lfirst(cell);
 
 		if (cause->rule != NULL && cause != effect &&
-			contains(effect->explained_by, cause->key) &&
+			ft_diagnosis_contains(effect->explained_by, cause->key) &&
 			leads_to(cause->rule, effect->rule->finding))
 		{
 			effect->causes = lappend(effect->causes, cause);
@@ -250,7 +194,7 @@ link_causes(List *candidates, Candidate *effect)
  * to what has no cycles.
  */
 static void
-blame(Candidate *candidate, Severity severity)
+blame(FtCandidate *candidate, FtDiagnosisRank severity)
 {
 	ListCell   *cell;
 
@@ -259,7 +203,7 @@ blame(Candidate *candidate, Severity severity)
 	candidate->worst = candidate->counts ? Min(candidate->worst, severity) : severity;
 	candidate->counts = true;
 	foreach(cell, candidate->causes)
-		blame((Candidate *) lfirst(cell), severity);
+		blame((FtCandidate *) lfirst(cell), severity);
 }
 
 static void
@@ -269,7 +213,7 @@ decide(List *candidates)
 
 	foreach(cell, candidates)
 	{
-		Candidate  *candidate = (Candidate *) lfirst(cell);
+		FtCandidate *candidate = (FtCandidate *) lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
 		if (candidate->explained_by != NIL)
@@ -277,48 +221,18 @@ decide(List *candidates)
 	}
 	foreach(cell, candidates)
 	{
-		Candidate  *candidate = (Candidate *) lfirst(cell);
+		FtCandidate *candidate = (FtCandidate *) lfirst(cell);
 
-		if (candidate->severity != RANK_OK)
+		if (candidate->severity != FT_RANK_OK)
 			blame(candidate, candidate->severity);
 	}
-}
-
-/* What a candidate explains, directly and further on, the nearest first. */
-static List *
-collect_effects(List *all, Candidate *candidate)
-{
-	ListCell   *cell;
-
-	foreach(cell, candidate->effects)
-	{
-		Candidate  *effect = (Candidate *) lfirst(cell);
-
-		if (!effect->counts || effect->seen)
-			continue;
-		effect->seen = true;
-		all = lappend(all, effect);
-		all = collect_effects(all, effect);
-	}
-	return all;
-}
-
-static List *
-effects_of(Candidate *candidate)
-{
-	List	   *effects = collect_effects(NIL, candidate);
-	ListCell   *cell;
-
-	foreach(cell, effects)
-		((Candidate *) lfirst(cell))->seen = false;
-	return effects;
 }
 
 static int
 compare_candidates(const ListCell *a, const ListCell *b)
 {
-	const Candidate *left = (const Candidate *) lfirst(a);
-	const Candidate *right = (const Candidate *) lfirst(b);
+	const FtCandidate *left = (const FtCandidate *) lfirst(a);
+	const FtCandidate *right = (const FtCandidate *) lfirst(b);
 
 	if (left->worst != right->worst)
 		return (int) left->worst - (int) right->worst;
@@ -330,218 +244,6 @@ compare_candidates(const ListCell *a, const ListCell *b)
 }
 
 /* --- act ------------------------------------------------------------------ */
-
-static const char *
-finding_of(const Candidate *candidate)
-{
-	return candidate->rule != NULL ? candidate->rule->finding : "cannot_tell";
-}
-
-/* The different findings among candidates. */
-static List *
-findings_of(const List *candidates)
-{
-	List	   *findings = NIL;
-	const ListCell *cell;
-
-	foreach(cell, candidates)
-	{
-		const Candidate *candidate = (const Candidate *) lfirst(cell);
-
-		if (candidate->counts && !contains(findings, finding_of(candidate)))
-			findings = lappend(findings, unconstify(char *, finding_of(candidate)));
-	}
-	return findings;
-}
-
-static Datum
-array_of(const List *strings)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * (list_length(strings) + 1));
-	int			count = 0;
-	const ListCell *cell;
-
-	foreach(cell, strings)
-		elements[count++] = CStringGetTextDatum((const char *) lfirst(cell));
-	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static void
-append_string(StringInfo json, const char *key, const char *value)
-{
-	if (value == NULL)
-		return;
-	appendStringInfo(json, ", \"%s\": ", key);
-	escape_json(json, value);
-}
-
-static void
-append_list(StringInfo json, const char *key, const List *strings)
-{
-	const ListCell *cell;
-
-	appendStringInfo(json, ", \"%s\": [", key);
-	foreach(cell, strings)
-	{
-		if (cell != list_head(strings))
-			appendStringInfoString(json, ", ");
-		escape_json(json, (const char *) lfirst(cell));
-	}
-	appendStringInfoChar(json, ']');
-}
-
-static void
-append_effect(StringInfo json, const Candidate *effect)
-{
-	appendStringInfoString(json, "{\"finding\": ");
-	escape_json(json, finding_of(effect));
-	append_string(json, "severity", severity_names[effect->severity]);
-	append_string(json, "symptom", effect->symptom);
-	append_string(json, "cause", effect->cause);
-	append_list(json, "caused_by", findings_of(effect->causes));
-	append_list(json, "affected", effect->affected);
-	append_string(json, "fix_sql", effect->fix_sql);
-	if (effect->evidence != NULL)
-		appendStringInfo(json, ", \"evidence\": %s", effect->evidence);
-	appendStringInfoChar(json, '}');
-}
-
-static void
-take_text(void *argument, HeapTuple tuple, TupleDesc desc)
-{
-	*(char **) argument = ft_answer_text(tuple, desc, 1);
-}
-
-/*
- * What the statement at fault usually takes, if pg_stat_statements is there.
- * It may be in any schema.
- */
-static char *
-usual_figures(const char *query_id)
-{
-	char	   *schema = NULL;
-	char	   *figures = NULL;
-	StringInfoData json;
-	ErrorData  *error;
-
-	(void) ft_inquiry_ask("SELECT extnamespace::regnamespace FROM pg_extension"
-						  " WHERE extname = 'pg_stat_statements'",
-						  1, take_text, &schema);
-	if (schema == NULL)
-		return NULL;
-	error = ft_inquiry_ask(psprintf("SELECT jsonb_build_object('calls', sum(calls),"
-									" 'mean_seconds', sum(total_exec_time) / nullif(sum(calls), 0) / 1000,"
-									" 'max_seconds', max(max_exec_time) / 1000, 'rows', sum(rows))"
-									" FROM %s.pg_stat_statements(false) WHERE queryid = %s",
-									schema, query_id),
-						   1, take_text, &figures);
-	if (error == NULL)
-		return figures;
-
-	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"cannot_tell\": ");
-	escape_json(&json, error->message);
-	appendStringInfoChar(&json, '}');
-	return json.data;
-}
-
-/* The figures of a finding, and what it explains. */
-static Datum
-evidence_of(const Candidate *candidate, const List *effects)
-{
-	StringInfoData json;
-	const ListCell *cell;
-	char	   *usual = candidate->query_id ? usual_figures(candidate->query_id) : NULL;
-	const char *separator = "";
-
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	if (usual != NULL)
-	{
-		appendStringInfo(&json, "\"pg_stat_statements\": %s", usual);
-		separator = ", ";
-	}
-	if (effects != NIL)
-	{
-		appendStringInfo(&json, "%s\"symptoms\": [", separator);
-		foreach(cell, effects)
-		{
-			if (cell != list_head(effects))
-				appendStringInfoString(&json, ", ");
-			append_effect(&json, (const Candidate *) lfirst(cell));
-		}
-		appendStringInfoChar(&json, ']');
-	}
-	appendStringInfoChar(&json, '}');
-	return DirectFunctionCall2(jsonb_concat,
-							   DirectFunctionCall1(jsonb_in, CStringGetDatum(candidate->evidence ? candidate->evidence : "{}")),
-							   DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data)));
-}
-
-/* Who is affected by a finding and by what it explains, each once. */
-static List *
-all_affected(const Candidate *candidate, const List *effects)
-{
-	List	   *all = list_copy(candidate->affected);
-	const ListCell *cell;
-
-	foreach(cell, effects)
-	{
-		const ListCell *of_effect;
-
-		foreach(of_effect, ((const Candidate *) lfirst(cell))->affected)
-		{
-			if (list_length(all) < MAX_AFFECTED && !contains(all, lfirst(of_effect)))
-				all = lappend(all, lfirst(of_effect));
-		}
-	}
-	return all;
-}
-
-static char *
-whole_impact(const Candidate *candidate, const List *effects)
-{
-	StringInfoData text;
-	List	   *told = list_make1(candidate->impact ? candidate->impact : pstrdup(""));
-	const ListCell *cell;
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, (char *) linitial(told));
-	foreach(cell, effects)
-	{
-		char	   *impact = ((const Candidate *) lfirst(cell))->impact;
-
-		if (impact == NULL || contains(told, impact))
-			continue;
-		told = lappend(told, impact);
-		appendStringInfo(&text, "%s%s", text.len > 0 ? "; " : "", impact);
-	}
-	return text.data;
-}
-
-static void
-put_finding(ReturnSetInfo *result, Candidate *candidate, bool alone)
-{
-	List	   *effects = alone ? NIL : effects_of(candidate);
-	Datum		values[10] = {0};
-	bool		nulls[10] = {0};
-
-	values[0] = CStringGetTextDatum(severity_names[alone ? candidate->severity : candidate->worst]);
-	values[1] = CStringGetTextDatum(finding_of(candidate));
-	values[2] = CStringGetTextDatum(candidate->symptom);
-	nulls[3] = candidate->cause == NULL;
-	if (!nulls[3])
-		values[3] = CStringGetTextDatum(candidate->cause);
-	values[4] = array_of(all_affected(candidate, effects));
-	values[5] = CStringGetTextDatum(whole_impact(candidate, effects));
-	nulls[6] = candidate->fix_sql == NULL;
-	if (!nulls[6])
-		values[6] = CStringGetTextDatum(candidate->fix_sql);
-	values[7] = evidence_of(candidate, effects);
-	values[8] = array_of(findings_of(candidate->causes));
-	values[9] = array_of(findings_of(alone ? candidate->effects : effects));
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
 
 /*
  * ft.diagnose(symptoms boolean)
@@ -564,38 +266,11 @@ ft_diagnose(PG_FUNCTION_ARGS)
 	list_sort(candidates, compare_candidates);
 	foreach(cell, candidates)
 	{
-		Candidate  *candidate = (Candidate *) lfirst(cell);
+		FtCandidate *candidate = (FtCandidate *) lfirst(cell);
 
 		if (candidate->counts && (symptoms || candidate->causes == NIL))
-			put_finding(result, candidate, symptoms);
+			ft_diagnosis_put(result, candidate, symptoms);
 	}
 	ft_inquiry_end(&inquiry);
-	return (Datum) 0;
-}
-
-/*
- * ft.diagnosis_rules()
- */
-Datum
-ft_diagnosis_rule_list(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (const FtDiagnosisRule *rule = ft_diagnosis_rules;
-		 rule->finding != NULL; rule++)
-	{
-		List	   *effects = NIL;
-		Datum		values[4];
-		bool		nulls[4] = {0};
-
-		for (int i = 0; i < FT_MAX_EFFECTS && rule->leads_to[i] != NULL; i++)
-			effects = lappend(effects, unconstify(char *, rule->leads_to[i]));
-		values[0] = CStringGetTextDatum(rule->finding);
-		values[1] = array_of(effects);
-		values[2] = BoolGetDatum(rule->needs_preload);
-		values[3] = BoolGetDatum(rule->primary_only);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
 	return (Datum) 0;
 }

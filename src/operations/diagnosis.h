@@ -1,12 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * diagnosis.h
- *	  The rules of ft.diagnose().
+ *	  The rules of ft.diagnose(), and what they found.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef FT_DIAGNOSIS_H
 #define FT_DIAGNOSIS_H
+
+#include "nodes/execnodes.h"
+#include "nodes/pg_list.h"
 
 #define FT_MAX_EFFECTS 6
 
@@ -38,8 +41,51 @@ typedef struct FtDiagnosisRule
 	bool		primary_only;
 } FtDiagnosisRule;
 
+/* The worst first. */
+typedef enum FtDiagnosisRank
+{
+	FT_RANK_CRITICAL,
+	FT_RANK_WARNING,
+	FT_RANK_UNKNOWN,
+	FT_RANK_OK
+} FtDiagnosisRank;
+
+/* Of a finding: what the query of a rule answers, and what was decided. */
+typedef struct FtCandidate
+{
+	const FtDiagnosisRule *rule;	/* NULL: something cannot be told */
+	char	   *key;
+	List	   *explained_by;	/* keys */
+	FtDiagnosisRank severity;
+	char	   *symptom;
+	char	   *cause;
+	char	   *evidence;
+	List	   *affected;
+	char	   *impact;
+	char	   *fix_sql;
+	char	   *query_id;
+
+	/* decided */
+	List	   *causes;
+	List	   *effects;
+	bool		counts;
+	FtDiagnosisRank worst;		/* of itself and all that it explains */
+	bool		seen;			/* while its effects are collected */
+} FtCandidate;
+
 /* Of equal severity, the earlier is shown first; ends with a NULL. */
 extern PGDLLIMPORT const FtDiagnosisRule ft_diagnosis_rules[];
+
+extern const char *ft_diagnosis_severity(FtDiagnosisRank rank);
+
+/* Is a string among them? */
+extern bool ft_diagnosis_contains(const List *strings, const char *string);
+
+/*
+ * Put the row of a finding: with all that it explains, or by itself where those
+ * have rows of their own.
+ */
+extern void ft_diagnosis_put(ReturnSetInfo *result, FtCandidate *candidate, bool alone);
 
 /* What the rules ask. */
 extern PGDLLIMPORT const char ft_ask_unexpected_role[];
