@@ -38,6 +38,19 @@ ALTER VIEW ft.unrecovered_failures RENAME TO out_of_order;
 SELECT severity, finding, symptom, cause, affected, fix_sql FROM ft.diagnose() WHERE finding = 'cannot_tell';
 ROLLBACK;
 
+-- One that does not end costs its time and no more.
+BEGIN;
+ALTER VIEW ft.unrecovered_failures RENAME TO out_of_order;
+CREATE VIEW ft.unrecovered_failures AS
+SELECT NULL::text AS execution_id, NULL::text AS failure_type, now() AS given_up_at,
+       now() AS failure_timestamp, pg_sleep(1000)::text AS failure_message;
+SET LOCAL fault_tolerance.check_timeout = '300ms';
+SELECT severity, symptom, cause FROM ft.diagnose() WHERE affected = '{failed_executions}';
+SET LOCAL fault_tolerance.check_timeout = 0;
+SET LOCAL fault_tolerance.health_timeout = '2s';
+SELECT severity, symptom, cause ~ '^(no answer within|was not looked at)' AS limited FROM ft.diagnose() WHERE affected = '{failed_executions}';
+ROLLBACK;
+
 -- Who may ask, and where.
 CREATE ROLE diagnose_monitor;
 CREATE ROLE diagnose_nobody;

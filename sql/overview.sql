@@ -68,6 +68,16 @@ SELECT severity, what, summary, next FROM ft.overview WHERE severity = 'UNKNOWN'
 SELECT count(*) > 5 AS the_rest FROM ft.overview WHERE severity <> 'UNKNOWN';
 ROLLBACK;
 
+-- One that does not end costs its time and no more.
+BEGIN;
+ALTER VIEW ft.unrecovered_failures RENAME TO out_of_order;
+CREATE VIEW ft.unrecovered_failures AS
+SELECT now() AS given_up_at, now() AS failure_timestamp, pg_sleep(1000)::text AS failure_message;
+SET LOCAL fault_tolerance.check_timeout = '300ms';
+SELECT severity, summary FROM ft.overview WHERE what = 'failures';
+SELECT value FROM ft.metrics WHERE name = 'fault_tolerance_subject_up' AND labels ->> 'subject' = 'failure';
+ROLLBACK;
+
 -- No lock on what was read stays behind, though the transaction goes on.
 BEGIN;
 SELECT count(*) > 5 AS read FROM ft.overview;

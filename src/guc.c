@@ -285,15 +285,15 @@ static void
 define_health_settings(void)
 {
 	DefineCustomIntVariable("fault_tolerance.check_timeout",
-							"Longest time one question of ft.health_check() may take.",
-							"Past it its checks are UNKNOWN. 0 means no limit.",
+							"Longest time one question of ft.health_check(), ft.diagnose(), ft.overview and ft.metrics may take.",
+							"Past it what it is about is UNKNOWN. 0 means no limit.",
 							&ft_check_timeout,
 							1000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("fault_tolerance.health_timeout",
-							"Longest time ft.health_check() may take.",
-							"Checks that were not reached by then are UNKNOWN. 0 means no limit.",
+							"Longest time all questions of one of these may take.",
+							"What was not reached by then is UNKNOWN. 0 means no limit.",
 							&ft_health_timeout,
 							10 * 1000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);

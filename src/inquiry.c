@@ -22,7 +22,9 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
+#include "guc.h"
 #include "inquiry.h"
 #include "time_limit.h"
 
@@ -46,6 +48,22 @@ ft_inquiry_begin(FtInquiry *inquiry)
 	set_for_now("search_path", "pg_catalog, pg_temp");
 	set_for_now("lock_timeout", FT_INQUIRY_LOCK_TIMEOUT);
 	set_for_now("IntervalStyle", "postgres");
+
+	inquiry->deadline = ft_health_timeout == 0 ? DT_NOEND :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ft_health_timeout);
+}
+
+int
+ft_inquiry_time(const FtInquiry *inquiry)
+{
+	long		left;
+
+	if (inquiry->deadline == DT_NOEND)
+		return ft_check_timeout;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), inquiry->deadline);
+	if (left <= 0)
+		return -1;
+	return ft_check_timeout == 0 ? (int) left : (int) Min(left, ft_check_timeout);
 }
 
 void

@@ -11,6 +11,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 #include "utils/palloc.h"
 
 /* Past it a subject that waits for a lock cannot be told. */
@@ -21,6 +22,7 @@ typedef struct FtInquiry
 	int			nest_level;
 	MemoryContext context;		/* what is made of the answers, until the end */
 	MemoryContext caller;
+	TimestampTz deadline;		/* by fault_tolerance.health_timeout */
 } FtInquiry;
 
 /*
@@ -44,6 +46,17 @@ extern void ft_inquiry_end(FtInquiry *inquiry);
  */
 extern ErrorData *ft_inquiry_ask(const char *query, long max_rows,
 								 FtAnswerRow row, void *argument);
+
+/*
+ * The time that the next query may take, in ms, for ft_inquiry_ask_within():
+ * fault_tolerance.check_timeout, or what is left until the deadline.  -1 if
+ * nothing is left.
+ */
+extern int	ft_inquiry_time(const FtInquiry *inquiry);
+
+/* What is said of a query that is not asked any more. */
+#define FT_INQUIRY_TIME_OVER \
+	"was not looked at: what was asked before took fault_tolerance.health_timeout"
 
 /*
  * The same with a limit of time, in ms, for this query alone; 0 is no limit.

@@ -3,8 +3,8 @@
  * diagnosis.c
  *	  What is wrong, why, and what mends it.
  *
- * Gather: each rule is asked for candidates, by itself, so that one that
- * cannot answer does not cost the others.  Decide: candidates that explain one
+ * Gather: each rule is asked for candidates, by itself and within a time of its
+ * own, so that one that cannot answer does not cost the others.  Decide: candidates that explain one
  * another are linked; one that is well counts only if it explains one that is
  * not.  Act: those that nothing explains are roots, and told; what they explain
  * is told as their evidence (diagnosis_report.c).
@@ -27,7 +27,6 @@
 #include "utils/builtins.h"
 
 #include "diagnosis.h"
-#include "inquiry.h"
 #include "shmem.h"
 
 PG_FUNCTION_INFO_V1(ft_diagnose);
@@ -37,6 +36,7 @@ PG_FUNCTION_INFO_V1(ft_diagnose);
 
 typedef struct Gathering
 {
+	const FtInquiry *inquiry;
 	const FtDiagnosisRule *rule;	/* that is being asked */
 	List	   *candidates;
 } Gathering;
@@ -122,22 +122,26 @@ static void
 ask(Gathering *gathering, const FtDiagnosisRule *rule)
 {
 	int			already = list_length(gathering->candidates);
-	ErrorData  *error;
+	int			timeout = ft_inquiry_time(gathering->inquiry);
+	ErrorData  *error = NULL;
 
 	gathering->rule = rule;
-	error = ft_inquiry_ask(rule->query, MAX_CANDIDATES, add_candidate, gathering);
-	if (error == NULL)
+	if (timeout >= 0)
+		error = ft_inquiry_ask_within(timeout, rule->query, MAX_CANDIDATES,
+									  add_candidate, gathering);
+	if (timeout >= 0 && error == NULL)
 		return;
 	gathering->candidates = list_truncate(gathering->candidates, already);
 	add_cannot_tell(gathering, list_make1(pstrdup(rule->finding)),
-					psprintf("cannot tell: %s", rule->finding), error->message);
+					psprintf("cannot tell: %s", rule->finding),
+					error != NULL ? error->message : FT_INQUIRY_TIME_OVER);
 }
 
 static List *
-gather(void)
+gather(const FtInquiry *inquiry)
 {
 	bool		in_recovery = RecoveryInProgress();
-	Gathering	gathering = {0};
+	Gathering	gathering = {.inquiry = inquiry};
 	List	   *not_preloaded = NIL;
 
 	for (const FtDiagnosisRule *rule = ft_diagnosis_rules;
@@ -260,7 +264,7 @@ ft_diagnose(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	ft_inquiry_begin(&inquiry);
-	candidates = gather();
+	candidates = gather(&inquiry);
 	decide(candidates);
 
 	list_sort(candidates, compare_candidates);
@@ -269,7 +273,7 @@ ft_diagnose(PG_FUNCTION_ARGS)
 		FtCandidate *candidate = (FtCandidate *) lfirst(cell);
 
 		if (candidate->counts && (symptoms || candidate->causes == NIL))
-			ft_diagnosis_put(result, candidate, symptoms);
+			ft_diagnosis_put(result, &inquiry, candidate, symptoms);
 	}
 	ft_inquiry_end(&inquiry);
 	return (Datum) 0;

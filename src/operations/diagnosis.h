@@ -11,6 +11,8 @@
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 
+#include "inquiry.h"
+
 #define FT_MAX_EFFECTS 6
 
 /*
@@ -85,7 +87,8 @@ extern bool ft_diagnosis_contains(const List *strings, const char *string);
  * Put the row of a finding: with all that it explains, or by itself where those
  * have rows of their own.
  */
-extern void ft_diagnosis_put(ReturnSetInfo *result, FtCandidate *candidate, bool alone);
+extern void ft_diagnosis_put(ReturnSetInfo *result, const FtInquiry *inquiry,
+							 FtCandidate *candidate, bool alone);
 
 /* What the rules ask. */
 extern PGDLLIMPORT const char ft_ask_unexpected_role[];

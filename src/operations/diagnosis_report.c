@@ -19,7 +19,6 @@
 #include "utils/jsonb.h"
 
 #include "diagnosis.h"
-#include "inquiry.h"
 
 PG_FUNCTION_INFO_V1(ft_diagnosis_rule_list);
 
@@ -128,46 +127,53 @@ take_text(void *argument, HeapTuple tuple, TupleDesc desc)
 	*(char **) argument = ft_answer_text(tuple, desc, 1);
 }
 
+static char *
+cannot_tell(const char *why)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"cannot_tell\": ");
+	escape_json(&json, why);
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
 /*
  * What the statement at fault usually takes, if pg_stat_statements is there.
  * It may be in any schema.
  */
 static char *
-usual_figures(const char *query_id)
+usual_figures(const FtInquiry *inquiry, const char *query_id)
 {
 	char	   *schema = NULL;
 	char	   *figures = NULL;
-	StringInfoData json;
+	int			timeout = ft_inquiry_time(inquiry);
 	ErrorData  *error;
 
-	(void) ft_inquiry_ask("SELECT extnamespace::regnamespace FROM pg_extension"
-						  " WHERE extname = 'pg_stat_statements'",
-						  1, take_text, &schema);
+	if (timeout < 0)
+		return cannot_tell(FT_INQUIRY_TIME_OVER);
+	(void) ft_inquiry_ask_within(timeout, "SELECT extnamespace::regnamespace FROM pg_extension"
+								 " WHERE extname = 'pg_stat_statements'",
+								 1, take_text, &schema);
 	if (schema == NULL)
 		return NULL;
-	error = ft_inquiry_ask(psprintf("SELECT jsonb_build_object('calls', sum(calls),"
-									" 'mean_seconds', sum(total_exec_time) / nullif(sum(calls), 0) / 1000,"
-									" 'max_seconds', max(max_exec_time) / 1000, 'rows', sum(rows))"
-									" FROM %s.pg_stat_statements(false) WHERE queryid = %s",
-									schema, query_id),
-						   1, take_text, &figures);
-	if (error == NULL)
-		return figures;
-
-	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"cannot_tell\": ");
-	escape_json(&json, error->message);
-	appendStringInfoChar(&json, '}');
-	return json.data;
+	error = ft_inquiry_ask_within(timeout, psprintf("SELECT jsonb_build_object('calls', sum(calls),"
+													" 'mean_seconds', sum(total_exec_time) / nullif(sum(calls), 0) / 1000,"
+													" 'max_seconds', max(max_exec_time) / 1000, 'rows', sum(rows))"
+													" FROM %s.pg_stat_statements(false) WHERE queryid = %s",
+													schema, query_id),
+								  1, take_text, &figures);
+	return error == NULL ? figures : cannot_tell(error->message);
 }
 
 /* The figures of a finding, and what it explains. */
 static Datum
-evidence_of(const FtCandidate *candidate, const List *effects)
+evidence_of(const FtInquiry *inquiry, const FtCandidate *candidate, const List *effects)
 {
 	StringInfoData json;
 	const ListCell *cell;
-	char	   *usual = candidate->query_id ? usual_figures(candidate->query_id) : NULL;
+	char	   *usual = candidate->query_id ? usual_figures(inquiry, candidate->query_id) : NULL;
 	const char *separator = "";
 
 	initStringInfo(&json);
@@ -266,7 +272,8 @@ effects_of(FtCandidate *candidate)
 }
 
 void
-ft_diagnosis_put(ReturnSetInfo *result, FtCandidate *candidate, bool alone)
+ft_diagnosis_put(ReturnSetInfo *result, const FtInquiry *inquiry,
+				 FtCandidate *candidate, bool alone)
 {
 	List	   *effects = alone ? NIL : effects_of(candidate);
 	Datum		values[10] = {0};
@@ -283,7 +290,7 @@ ft_diagnosis_put(ReturnSetInfo *result, FtCandidate *candidate, bool alone)
 	nulls[6] = candidate->fix_sql == NULL;
 	if (!nulls[6])
 		values[6] = CStringGetTextDatum(candidate->fix_sql);
-	values[7] = evidence_of(candidate, effects);
+	values[7] = evidence_of(inquiry, candidate, effects);
 	values[8] = array_of(findings_of(candidate->causes));
 	values[9] = array_of(findings_of(alone ? candidate->effects : effects));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

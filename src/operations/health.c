@@ -29,7 +29,6 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
-#include "guc.h"
 #include "inquiry.h"
 #include "operations/health.h"
 #include "shmem.h"
@@ -81,7 +80,8 @@ typedef struct Gathering
 	List	   *answers;		/* of Answer */
 	List	   *times;			/* of ProbeTime */
 	List	   *wanted;			/* names of checks, NIL for all */
-	TimestampTz deadline;		/* DT_NOEND for none */
+	bool		in_recovery;	/* when asked, not when decided */
+	FtInquiry	inquiry;
 } Gathering;
 
 static bool
@@ -171,20 +171,6 @@ add_unknown(Gathering *gathering, const FtHealthProbe *probe, const char *messag
 	}
 }
 
-/* The time that a probe may take, in ms; -1 if there is none left. */
-static int
-time_for_probe(const Gathering *gathering)
-{
-	long		left;
-
-	if (gathering->deadline == DT_NOEND)
-		return ft_check_timeout;
-	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), gathering->deadline);
-	if (left <= 0)
-		return -1;
-	return ft_check_timeout == 0 ? (int) left : (int) Min(left, ft_check_timeout);
-}
-
 static void
 gather_probe(Gathering *gathering, const FtHealthProbe *probe)
 {
@@ -200,11 +186,10 @@ gather_probe(Gathering *gathering, const FtHealthProbe *probe)
 					"cannot be told: fault_tolerance is not in shared_preload_libraries");
 		return;
 	}
-	timeout = time_for_probe(gathering);
+	timeout = ft_inquiry_time(&gathering->inquiry);
 	if (timeout < 0)
 	{
-		add_unknown(gathering, probe,
-					"was not looked at: the checks before took fault_tolerance.health_timeout");
+		add_unknown(gathering, probe, FT_INQUIRY_TIME_OVER);
 		return;
 	}
 
@@ -224,13 +209,11 @@ gather_probe(Gathering *gathering, const FtHealthProbe *probe)
 static void
 gather(Gathering *gathering)
 {
-	bool		in_recovery = RecoveryInProgress();
-
 	for (int i = 0; i < (int) lengthof(probe_lists); i++)
 	{
 		for (const FtHealthProbe *probe = probe_lists[i]; probe->query != NULL; probe++)
 		{
-			if ((in_recovery && probe->primary_only) || !any_wanted(gathering, probe))
+			if ((gathering->in_recovery && probe->primary_only) || !any_wanted(gathering, probe))
 				continue;
 			gather_probe(gathering, probe);
 		}
@@ -333,7 +316,7 @@ decide(ReturnSetInfo *result, const Gathering *gathering, const FtHealthCheck *c
 	ListCell   *cell;
 	int			rows = 0;
 
-	if (RecoveryInProgress() && probe->primary_only)
+	if (gathering->in_recovery && probe->primary_only)
 		return;
 
 	foreach(cell, gathering->answers)
@@ -394,16 +377,14 @@ ft_health_check(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Gathering	gathering = {0};
-	FtInquiry	inquiry;
 	FtThresholds *thresholds;
 
 	InitMaterializedSRF(fcinfo, 0);
 
 	gathering.wanted = PG_ARGISNULL(0) ? NIL : wanted_checks(PG_GETARG_ARRAYTYPE_P(0));
-	gathering.deadline = ft_health_timeout == 0 ? DT_NOEND :
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ft_health_timeout);
+	gathering.in_recovery = RecoveryInProgress();
 
-	ft_inquiry_begin(&inquiry);
+	ft_inquiry_begin(&gathering.inquiry);
 	gather(&gathering);
 
 	thresholds = ft_thresholds_read();
@@ -412,6 +393,6 @@ ft_health_check(PG_FUNCTION_ARGS)
 		if (is_wanted(&gathering, check->check_name))
 			decide(result, &gathering, check, thresholds);
 	}
-	ft_inquiry_end(&inquiry);
+	ft_inquiry_end(&gathering.inquiry);
 	return (Datum) 0;
 }

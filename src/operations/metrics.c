@@ -8,8 +8,8 @@
  * that each is there once is seen to here, because one that is there twice
  * costs a whole scrape.
  *
- * Each subject is asked by itself: one that cannot answer loses its own series
- * and is told by subject_up.
+ * Each subject is asked by itself and within a time of its own: one that cannot
+ * answer loses its own series and is told by subject_up.
  *
  * Locking: none of its own; see inquiry.c.
  *
@@ -47,6 +47,7 @@ typedef struct Series
 
 typedef struct Gathering
 {
+	const FtInquiry *inquiry;
 	List	   *series;
 	int			subject;		/* that is being asked */
 	int			already;		/* series of those before it */
@@ -157,18 +158,21 @@ subject_label(const FtMetricSubject *subject)
 
 /*
  * Ask one subject; returns whether it answered.  How long it took is told in
- * either case.
+ * either case, but where no time is left to ask it.
  */
 static bool
 ask(Gathering *gathering, const FtMetricSubject *subject)
 {
 	instr_time	start;
 	instr_time	duration;
+	int			timeout = subject->own_time ? 0 : ft_inquiry_time(gathering->inquiry);
 	ErrorData  *error;
 
+	if (timeout < 0)
+		return false;
 	gathering->already = list_length(gathering->series);
 	INSTR_TIME_SET_CURRENT(start);
-	error = ft_inquiry_ask(subject->query, 0, add_answer, gathering);
+	error = ft_inquiry_ask_within(timeout, subject->query, 0, add_answer, gathering);
 	INSTR_TIME_SET_CURRENT(duration);
 	INSTR_TIME_SUBTRACT(duration, start);
 
@@ -212,6 +216,7 @@ ft_metric_rows(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	ft_inquiry_begin(&inquiry);
+	gathering.inquiry = &inquiry;
 	asked = palloc0_array(bool, subjects);
 	up = palloc0_array(bool, subjects);
 	for (int i = 0; i < subjects; i++)

@@ -22,6 +22,7 @@ typedef struct FtMetricSubject
 	const char *query;			/* answers name, labels jsonb, value float8 */
 	bool		needs_preload;
 	bool		primary_only;
+	bool		own_time;		/* limits the time of its parts itself */
 } FtMetricSubject;
 
 /* Both end with a NULL. */

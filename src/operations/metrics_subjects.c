@@ -226,6 +226,7 @@ const FtMetricSubject ft_metric_subjects[] = {
 	{
 		.name = "health",
 		.query = HEALTH_QUERY,
+		.own_time = true,
 	},
 	{
 		.name = "dead_tuples",

@@ -3,8 +3,8 @@
  * overview.c
  *	  The first thing to look at in an outage: what is worst, in a few rows.
  *
- * Each subject is asked by itself, so that one that cannot answer costs a row
- * that says so and not the whole.
+ * Each subject is asked by itself and within a time of its own, so that one that
+ * cannot answer costs a row that says so and not the whole.
  *
  * Locking: none of its own; see inquiry.c.
  *
@@ -68,6 +68,7 @@ compare_rows(const ListCell *a, const ListCell *b)
 
 typedef struct Answers
 {
+	const FtInquiry *inquiry;
 	List	   *rows;
 	const FtOverviewSubject *subject;	/* that is being asked */
 } Answers;
@@ -107,9 +108,16 @@ static void
 ask(Answers *answers)
 {
 	int			already = list_length(answers->rows);
-	ErrorData  *error = ft_inquiry_ask(answers->subject->query, MAX_ROWS,
-									   add_answer, answers);
+	int			timeout = answers->subject->own_time ? 0 : ft_inquiry_time(answers->inquiry);
+	ErrorData  *error;
 
+	if (timeout < 0)
+	{
+		add_row(answers, "UNKNOWN", FT_INQUIRY_TIME_OVER, answers->subject->next);
+		return;
+	}
+	error = ft_inquiry_ask_within(timeout, answers->subject->query, MAX_ROWS,
+								  add_answer, answers);
 	if (error == NULL)
 		return;
 	answers->rows = list_truncate(answers->rows, already);
@@ -130,6 +138,7 @@ ft_overview_rows(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	ft_inquiry_begin(&inquiry);
+	answers.inquiry = &inquiry;
 	for (const FtOverviewSubject *subject = ft_overview_subjects;
 		 subject->what != NULL; subject++)
 	{

@@ -15,6 +15,7 @@ typedef struct FtOverviewSubject
 	const char *next;			/* to type where the query fails */
 	const char *not_preloaded;	/* what is missing then, NULL if nothing */
 	bool		primary_only;
+	bool		own_time;		/* limits the time of its parts itself */
 } FtOverviewSubject;
 
 /* Of equal severity, the earlier is shown first; ends with a NULL. */

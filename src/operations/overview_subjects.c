@@ -207,6 +207,7 @@ const FtOverviewSubject ft_overview_subjects[] = {
 		.what = "health",
 		.query = HEALTH_QUERY,
 		.next = "SELECT * FROM ft.health_check()",
+		.own_time = true,
 	},
 	{NULL}
 };
