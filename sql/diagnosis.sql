@@ -79,6 +79,16 @@ SELECT count(*) AS harmed FROM ft.diagnose() WHERE finding OPERATOR(pg_catalog.=
 SHOW search_path;
 RESET DateStyle;
 RESET search_path;
+-- Nor do settings that change what a text means.
+BEGIN;
+ALTER VIEW ft.unrecovered_failures RENAME TO out_of_order;
+CREATE VIEW ft.unrecovered_failures AS
+SELECT NULL::text AS execution_id, NULL::text AS failure_type, now() AS given_up_at,
+       now() AS failure_timestamp, E'a session\nis lost' AS failure_message;
+SET LOCAL escape_string_warning = off;
+SET LOCAL standard_conforming_strings = off;
+SELECT cause FROM ft.diagnose() WHERE finding = 'failed_executions';
+ROLLBACK;
 SET client_min_messages = warning;
 DROP SCHEMA diagnose_trap CASCADE;
 RESET client_min_messages;

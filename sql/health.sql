@@ -63,6 +63,10 @@ SELECT status, object FROM ft.health_check('{bloat}') WHERE object = 'public.hea
 SELECT ft.reset_threshold('bloat_size');
 SELECT setval('health_rows_id_seq', 26000);
 SELECT status, object, round(value::numeric, 1) AS value, message FROM finding WHERE check_name = 'sequence';
+-- However few digits this session wants to see.
+SET extra_float_digits = -15;
+SELECT round(value::numeric, 1) AS value FROM finding WHERE check_name = 'sequence';
+RESET extra_float_digits;
 SELECT setval('health_rows_id_seq', 32767);
 SELECT status, object, value FROM finding WHERE check_name = 'sequence';
 

@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -48,6 +49,11 @@ ft_inquiry_begin(FtInquiry *inquiry)
 	set_for_now("search_path", "pg_catalog, pg_temp");
 	set_for_now("lock_timeout", FT_INQUIRY_LOCK_TIMEOUT);
 	set_for_now("IntervalStyle", "postgres");
+	set_for_now("standard_conforming_strings", "on");
+	set_for_now("extra_float_digits", "1");
+
+	/* Sessions as they are now, not as at the first look of the transaction. */
+	pgstat_clear_backend_activity_snapshot();
 
 	inquiry->deadline = ft_health_timeout == 0 ? DT_NOEND :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ft_health_timeout);

@@ -23,6 +23,8 @@ min_wal_size = '2MB'
 max_wal_size = '24MB'
 wal_keep_size = 0
 deadlock_timeout = '10ms'
+fault_tolerance.check_timeout = '10s'
+fault_tolerance.health_timeout = 0
 restart_after_crash = on
 });
 $node->start;
@@ -114,6 +116,15 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 tick('wal', 'slots', 'memory', 'disk', 'xid clock');
 silent('a server that was just started');
+
+# --- a transaction that asks again sees sessions as they are by then
+my $watcher = session('watcher');
+my $newcomer = session('newcomer');
+my $idle_now = q{SELECT message FROM ft.health_check('{idle_in_transaction}')};
+is($watcher->query_safe("BEGIN; $idle_now"), 'no session is idle in a transaction', 'nobody is idle in a transaction');
+$newcomer->query_safe('BEGIN; SELECT 1');
+like($watcher->query_safe($idle_now), qr/ newcomer\) has been idle in a transaction/, 'asked again in one transaction, somebody is');
+end_sessions($watcher, $newcomer);
 
 # --- a session idle in its transaction
 threshold('idle_in_transaction', 1, 900);
