@@ -55,6 +55,12 @@ SELECT status FROM finding WHERE check_name = 'stale_statistics';
 DELETE FROM health_rows WHERE n <= 15000;
 SELECT pg_stat_force_next_flush();
 SELECT check_name, status, object, message FROM finding WHERE check_name = 'dead_tuple_percent';
+-- Whatever number of them is set to matter.
+SELECT ft.set_threshold('dead_tuples', NULL, NULL);
+SELECT count(*) > 0 AS found FROM ft.health_check('{dead_tuple_percent}') WHERE status <> 'OK';
+SELECT ft.set_threshold('dead_tuples', 'infinity', NULL);
+SELECT status FROM ft.health_check('{dead_tuple_percent}');
+SELECT ft.reset_threshold('dead_tuples');
 VACUUM ANALYZE health_rows;
 SELECT status FROM finding WHERE check_name = 'dead_tuple_percent';
 SELECT status FROM ft.health_check('{bloat}');

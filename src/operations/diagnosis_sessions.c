@@ -49,7 +49,7 @@ const char	ft_ask_connection_saturation[] =
 "    SELECT application_name, state, count(*) AS sessions FROM s"
 "     GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 5)"
 ", worst AS (SELECT * FROM top LIMIT 1)"
-"SELECT 'connections', CASE WHEN j.blocked * 5 >= j.used THEN '{blocked}'::text[] END, j.severity,"
+"SELECT 'connections', CASE WHEN j.blocked * 5 >= j.used THEN '{blocked,blocked:briefly}'::text[] END, j.severity,"
 "       format('%s of the %s sessions that clients can have are taken', j.used, j.places),"
 "       format('the most, %s, are %s sessions of application \"%s\"', w.sessions, w.state, w.application_name),"
 "       jsonb_build_object('sessions', j.used, 'places', j.places, 'waiting_for_locks', j.blocked,"
@@ -59,14 +59,16 @@ const char	ft_ask_connection_saturation[] =
 "       CASE WHEN w.state = 'idle' THEN"
 "           format('SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
 " WHERE state = ''idle'' AND application_name = %L AND state_change < pg_catalog.now() - interval ''5 min''"
-" /* as a superuser or a member of pg_signal_backend; then give it a pool */', w.application_name) END,"
+" /* in any database, as a superuser, or as one of both pg_signal_backend and pg_read_all_stats if none of them is a superuser''s;"
+" then give it a pool */', w.application_name) END,"
 "       NULL::bigint"
 "  FROM judged AS j, worst AS w WHERE j.severity IN ('WARNING', 'CRITICAL')";
 
 /*
  * A row for each root.  Who queues behind a request on a relation is not kept
  * by the root but by that request.  Those that have waited for less than a
- * second are not counted.
+ * second are not counted.  On a busy server there are such at any time: where
+ * nobody has waited longer, timeouts of statements have another cause.
  */
 const char	ft_ask_blocked_sessions[] =
 "WITH chain AS MATERIALIZED ("
@@ -84,7 +86,7 @@ const char	ft_ask_blocked_sessions[] =
 "           (array_agg(c.lock_object ORDER BY c.wait_duration DESC) FILTER (WHERE c.level > 0))[1] AS object,"
 "           (array_agg(" ONE_LINE("c.query", "200") " ORDER BY c.wait_duration DESC) FILTER (WHERE c.level > 0))[1] AS query"
 "      FROM chain AS c LEFT JOIN queue AS q ON q.pid = c.pid AND c.level > 0 GROUP BY c.tree)"
-"SELECT 'blocked',"
+"SELECT CASE WHEN t.victims > 0 OR t.longest IS NULL THEN 'blocked' ELSE 'blocked:briefly' END,"
 "       coalesce(t.queues, '{}')"
 "           || CASE WHEN t.queues IS NULL OR t.hard > 0"
 "                   THEN ARRAY[CASE WHEN r.prepared_gid IS NULL THEN 'session:' || r.pid"
@@ -173,7 +175,10 @@ const char	ft_ask_prepared_transaction[] =
 "       h.sql, NULL::bigint"
 "  FROM p LEFT JOIN h USING (gid)";
 
-/* One that waits for a lock is a victim, not a cause. */
+/*
+ * One that waits for a lock is a victim, not a cause.  To cancel a statement
+ * does not end a transaction that goes on with the next one.
+ */
 const char	ft_ask_long_statement[] =
 "WITH t AS MATERIALIZED ("
 "    SELECT a.*, clock_timestamp() - a.xact_start AS in_transaction,"
@@ -182,19 +187,23 @@ const char	ft_ask_long_statement[] =
 "     WHERE a.state = 'active' AND a.backend_type = 'client backend' AND a.xact_start IS NOT NULL"
 "       AND a.wait_event_type IS DISTINCT FROM 'Lock' AND a.pid <> pg_backend_pid())"
 ", judged AS ("
-"    SELECT t.*, ft.worst_severity(ft.severity('transaction', " EPOCH("t.in_transaction") "),"
-"                                  ft.severity('active_query', " EPOCH("t.in_query") ")) AS severity FROM t)"
+"    SELECT t.*, ft.severity('active_query', " EPOCH("t.in_query") ") IN ('WARNING', 'CRITICAL') AS by_query,"
+"           ft.worst_severity(ft.severity('transaction', " EPOCH("t.in_transaction") "),"
+"                             ft.severity('active_query', " EPOCH("t.in_query") ")) AS severity FROM t)"
 "SELECT 'session:' || j.pid, NULL::text[], j.severity,"
 "       format('session %s has been running a statement for %s, in a transaction of %s',"
 "              " SESSION("j") ", " SECONDS("j.in_query") ", " SECONDS("j.in_transaction") "),"
-"       'a statement runs longer than statements of applications do',"
+"       CASE WHEN j.by_query THEN 'a statement runs longer than statements of applications do'"
+"            ELSE 'its statements are short, but it runs many of them in one transaction' END,"
 "       jsonb_build_object('pid', j.pid, 'usename', j.usename, 'application_name', j.application_name, 'datname', j.datname,"
 "                          'query', " ONE_LINE("j.query", "200") ", 'query_seconds', " EPOCH("j.in_query") ","
 "                          'transaction_seconds', " EPOCH("j.in_transaction") ", 'wait_event_type', j.wait_event_type,"
 "                          'wait_event', j.wait_event, 'xmin_age', age(j.backend_xmin),"
 "                          'traceparent', ft.traceparent(j.query, j.application_name)),"
 "       ARRAY['session ' || j.pid], 'it holds its locks and its snapshot until it ends',"
-"       " CANCEL_SQL("j") ", j.query_id"
+"       CASE WHEN j.by_query THEN " CANCEL_SQL("j")
+"            ELSE ft.terminate_sql(j.pid, j.backend_start, j.xact_start) END,"
+"       CASE WHEN j.by_query THEN j.query_id END"
 "  FROM judged AS j WHERE j.severity IN ('WARNING', 'CRITICAL')";
 
 /* Of the last minute; who took part stands in the evidence. */
@@ -240,7 +249,7 @@ const char	ft_ask_deadlocks[] =
 /* One application, the same error again and again, one that is worth retrying. */
 const char	ft_ask_retry_storm[] =
 ERROR_CTES
-"SELECT 'retries', CASE WHEN t.sqlstate = '55P03' THEN '{blocked}'::text[]"
+"SELECT 'retries', CASE WHEN t.sqlstate = '55P03' THEN '{blocked,blocked:briefly}'::text[]"
 "                       WHEN t.sqlstate = '40P01' THEN '{deadlocks}'"
 "                       WHEN t.sqlstate = '53300' THEN '{connections}'"
 "                       WHEN t.sqlstate = '53100' THEN '{disk}'"
@@ -265,7 +274,8 @@ ERROR_CTES
 const char	ft_ask_error_burst[] =
 ERROR_CTES
 "SELECT 'errors', CASE WHEN EXISTS (SELECT FROM retried) THEN '{retries}'::text[]"
-"                      WHEN r.top_sqlstate IN ('55P03', '57014') THEN '{blocked}'"
+"                      WHEN r.top_sqlstate = '55P03' THEN '{blocked,blocked:briefly}'"
+"                      WHEN r.top_sqlstate = '57014' THEN '{blocked}'"
 "                      WHEN r.top_sqlstate = '40P01' THEN '{deadlocks}'"
 "                      WHEN r.top_sqlstate = '53300' THEN '{connections}'"
 "                      WHEN r.top_sqlstate = '53100' THEN '{disk}'"

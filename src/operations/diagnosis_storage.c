@@ -93,12 +93,17 @@ const char	ft_ask_slow_consumer[] =
 "       " SLOT_EVIDENCE ", ARRAY[format('slot %I', s.slot_name)], 'pg_wal grows', NULL, NULL::bigint"
 "  FROM ft.replication_slots() AS s WHERE s.state = 'active'";
 
-/* Disconnected consumers with a slot are told by their slot. */
+/*
+ * Disconnected consumers with a slot are told by their slot.  A standby that is
+ * told to stay behind is late only past that.
+ */
 const char	ft_ask_replication_lag[] =
+"WITH delay AS MATERIALIZED (SELECT current_setting('recovery_min_apply_delay')::interval AS delay)"
 "SELECT 'lag:' || coalesce(l.slot_name, l.name), NULL::text[],"
 "       CASE WHEN l.kind = 'node' AND l.state = 'disconnected' THEN 'CRITICAL'"
-"            ELSE ft.worst_severity(ft.severity('replication_lag', " EPOCH("l.lag") "),"
-"                                   ft.severity('replication_lag_bytes', l.lag_bytes)) END,"
+"            ELSE ft.worst_severity(ft.severity('replication_lag', " EPOCH("l.lag - CASE l.kind WHEN 'node' THEN d.delay ELSE '0' END") "),"
+"                                   ft.severity('replication_lag_bytes', CASE WHEN l.kind = 'node' AND d.delay > '0' THEN l.flush_lag_bytes"
+"                                                                             ELSE l.lag_bytes END)) END,"
 "       format('%s is %s behind%s', CASE l.kind WHEN 'node' THEN 'this standby' ELSE quote_ident(l.name) END,"
 "              coalesce(" SECONDS("l.lag") "::text, 'an unknown time'), coalesce(', ' || pg_size_pretty(l.lag_bytes), '')),"
 "       CASE WHEN l.state LIKE 'replay pause%' THEN 'replay is paused'"
@@ -113,30 +118,54 @@ const char	ft_ask_replication_lag[] =
 "       CASE WHEN l.kind = 'node' AND l.state LIKE 'replay pause%'"
 "            THEN 'SELECT pg_catalog.pg_wal_replay_resume() WHERE pg_catalog.pg_is_in_recovery() /* as a superuser */' END,"
 "       NULL::bigint"
-"  FROM ft.replication_lag() AS l WHERE l.state NOT IN ('backup', 'unused', 'lost', 'catchup')"
+"  FROM delay AS d, ft.replication_lag() AS l WHERE l.state NOT IN ('backup', 'unused', 'lost', 'catchup')"
 "   AND (l.kind = 'node' OR l.state <> 'disconnected')";
 
+/*
+ * Explained by a horizon only where vacuum cannot freeze much beyond it: of
+ * tables of this database by any, of others by that of shared tables, of which
+ * all have a part.  On a busy server somebody always holds each.
+ */
+#define BY_MULTIXACT "f.multixact_stop_percent > f.stop_percent"
+#define FREEZE_BY_MULTIXACT "f.multixact_freeze_percent > f.freeze_percent"
+#define OLDEST "CASE WHEN " FREEZE_BY_MULTIXACT " THEN f.oldest_multixact_relation ELSE f.oldest_relation END"
+
 const char	ft_ask_wraparound[] =
-"SELECT 'freeze:' || f.datname, '{horizon,horizon:catalog,horizon:shared}'::text[], f.severity,"
-"       format('database %I has used %s %% of its transactions before the server stops to take writes', f.datname,"
-"              round(greatest(f.stop_percent, f.multixact_stop_percent)::numeric, 1)),"
-"       format('its oldest rows are not frozen: autovacuum does not keep up%s', coalesce('; the oldest is in ' || f.oldest_relation, '')),"
+"WITH f AS MATERIALIZED (SELECT * FROM ft.freeze_age() WHERE severity IN ('WARNING', 'CRITICAL'))"
+", h AS MATERIALIZED ("
+"    SELECT CASE horizon WHEN 'data' THEN 'horizon' ELSE 'horizon:' || horizon END AS key, max(xid_age) AS xid_age"
+"      FROM ft.xmin_horizon() WHERE holds AND EXISTS (SELECT FROM f) GROUP BY horizon)"
+"SELECT 'freeze:' || f.datname,"
+"       ARRAY(SELECT h.key FROM h WHERE h.xid_age * 2 >= f.xid_age"
+"                AND (f.datname = current_database() OR h.key = 'horizon:shared')),"
+"       f.severity,"
+"       CASE WHEN ft.worst_severity(ft.severity('xid_age', f.stop_percent), ft.severity('multixact_age', f.multixact_stop_percent)) = 'OK'"
+"            THEN format('database %I is at %s %% of %s', f.datname, round(greatest(f.freeze_percent, f.multixact_freeze_percent)::numeric),"
+"                        CASE WHEN " FREEZE_BY_MULTIXACT " THEN 'autovacuum_multixact_freeze_max_age'"
+"                             ELSE 'autovacuum_freeze_max_age' END)"
+"            ELSE format('database %I has used %s %% of its %s before the server stops to take writes', f.datname,"
+"                        round(greatest(f.stop_percent, f.multixact_stop_percent)::numeric, 1),"
+"                        CASE WHEN " BY_MULTIXACT " THEN 'multixacts' ELSE 'transactions' END) END,"
+"       format('its oldest rows are not frozen: autovacuum does not keep up%s', coalesce('; the oldest is in ' || " OLDEST ", '')),"
 "       to_jsonb(f), ARRAY[format('database %I', f.datname)],"
 "       concat('the server stops to take writes', ' in ' || " SECONDS("least(f.time_left, f.multixact_time_left)") "),"
-"       CASE WHEN f.datname = current_database()"
-"            THEN format('VACUUM (FREEZE%s)%s /* in database %s, outside a transaction block */',"
-"                        CASE WHEN f.oldest_relation IS NULL THEN '' ELSE ', VERBOSE' END,"
-"                        coalesce(' ' || f.oldest_relation, ''),"
+"       CASE WHEN f.datname = current_database() AND NOT pg_is_in_recovery()"
+"            THEN format('VACUUM (FREEZE%s)%s /* in database %s, outside a transaction block, as its owner or a superuser */',"
+"                        CASE WHEN " OLDEST " IS NULL THEN '' ELSE ', VERBOSE' END,"
+"                        coalesce(' ' || " OLDEST ", ''),"
 "                        CASE WHEN f.datname ~ '[*]/|/[*]' THEN 'this' ELSE quote_ident(f.datname) END) END,"
 "       NULL::bigint"
-"  FROM ft.freeze_age() AS f";
+"  FROM f";
 
 /*
  * The oldest holder of each horizon.  Where a snapshot is as old as a
  * transaction that was then running, that one is the cause.
  */
 const char	ft_ask_xmin_horizon[] =
-"WITH h AS MATERIALIZED (SELECT *, row_number() OVER (PARTITION BY horizon) AS place FROM ft.xmin_horizon() WHERE holds)"
+"WITH h AS MATERIALIZED ("
+"    SELECT x.*, row_number() OVER (PARTITION BY x.horizon ORDER BY x.ordinality) AS place"
+"      FROM ft.xmin_horizon() WITH ORDINALITY AS x"
+"     WHERE x.holds AND x.pid IS DISTINCT FROM pg_backend_pid())"
 "SELECT CASE h.horizon WHEN 'data' THEN 'horizon' ELSE 'horizon:' || h.horizon END,"
 "       ARRAY[CASE WHEN h.gid IS NOT NULL THEN 'prepared:' || h.gid"
 "                  WHEN h.slot_name IS NOT NULL THEN 'slot:' || h.slot_name"
@@ -151,11 +180,20 @@ const char	ft_ask_xmin_horizon[] =
 "                          'next_xid_age', h.next_xid_age, 'action', h.action, 'reason', h.reason),"
 "       ARRAY[format('%s horizon', h.horizon)], 'dead rows stay, tables and indexes grow, queries read more for the same',"
 "       h.sql, NULL::bigint"
-"  FROM h WHERE h.place = 1 AND h.pid IS DISTINCT FROM pg_backend_pid()";
+"  FROM h WHERE h.place = 1";
 
-/* The tables that are worst, in this database. */
+/*
+ * The tables that are worst, in this database: by their share, because a large
+ * table has many dead rows when all is well, and not while autovacuum has yet
+ * to be due and nothing else is wrong.  Catalogs have a horizon of their own;
+ * what initdb made pinned is one, or its TOAST table.
+ */
 const char	ft_ask_dead_tuples[] =
-"SELECT 'table:' || d.relid, CASE WHEN d.horizon_keeps = 'yes' THEN '{horizon}'::text[] END, d.severity,"
+"SELECT 'table:' || d.relid,"
+"       CASE WHEN d.horizon_keeps <> 'yes' THEN NULL"
+"            WHEN d.datid IS NULL THEN '{horizon:shared}'"
+"            WHEN d.relid < 12000 THEN '{horizon:catalog}'"
+"            ELSE '{horizon}' END::text[], d.severity,"
 "       format('%I.%I has %s dead rows, %s %% of all', d.schemaname, d.relname, d.n_dead_tup, round(d.dead_tuple_percent)),"
 "       CASE WHEN d.horizon_keeps = 'yes' THEN 'vacuum has to keep them'"
 "            WHEN NOT d.autovacuum_enabled OR current_setting('autovacuum') = 'off' THEN 'autovacuum is off for it'"
@@ -169,5 +207,9 @@ const char	ft_ask_dead_tuples[] =
 "                        d.schemaname, d.relname,"
 "                        CASE WHEN current_database() ~ '[*]/|/[*]' THEN 'this' ELSE quote_ident(current_database()) END) END,"
 "       NULL::bigint"
-"  FROM ft.dead_tuples() AS d WHERE d.severity IN ('WARNING', 'CRITICAL')"
+"  FROM ft.dead_tuples() AS d"
+" WHERE d.severity = 'CRITICAL'"
+"    OR (d.severity = 'WARNING' AND ft.severity('dead_tuple_percent', d.dead_tuple_percent) <> 'OK'"
+"        AND (d.horizon_keeps = 'yes' OR NOT d.autovacuum_enabled OR current_setting('autovacuum') = 'off'"
+"             OR coalesce(d.autovacuum_percent, 100) >= 100))"
 " ORDER BY d.n_dead_tup DESC LIMIT 20";

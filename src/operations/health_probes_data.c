@@ -10,11 +10,16 @@
 #include "operations/health.h"
 #include "operations/health_sql.h"
 
+/* From what size on objects are looked at; users may set any number, or none. */
+#define LOOKED_AT_FROM(threshold) \
+	"(SELECT greatest(least(coalesce(warning, critical, 0), 1e18), 0)::bigint" \
+	"   FROM ft.thresholds WHERE check_name = '" threshold "')"
+
 #define DEAD_TUPLES_QUERY \
 	"SELECT 'dead_tuple_percent', format('%I.%I', schemaname, relname), dead_tuple_percent," \
 	"       format('%I.%I has %s dead tuples, %s %%', schemaname, relname, n_dead_tup, round(dead_tuple_percent))," \
 	"       " NO_STATUS ", " NO_HINT \
-	"  FROM ft.dead_tuples((SELECT warning::bigint FROM ft.thresholds WHERE check_name = 'dead_tuples'))" \
+	"  FROM ft.dead_tuples(" LOOKED_AT_FROM("dead_tuples") ")" \
 	" ORDER BY dead_tuple_percent DESC LIMIT 20"
 
 #define BLOAT_QUERY \
@@ -22,7 +27,7 @@
 	"       format('%s %I.%I: about %s of %s hold no data', kind, schemaname, relname, pg_size_pretty(bloat_bytes)," \
 	"              pg_size_pretty(relation_size))," \
 	"       severity, " NO_HINT \
-	"  FROM ft.bloat_estimate((SELECT warning::bigint FROM ft.thresholds WHERE check_name = 'bloat_size'))" \
+	"  FROM ft.bloat_estimate(" LOOKED_AT_FROM("bloat_size") ")" \
 	" WHERE severity IN ('WARNING', 'CRITICAL') ORDER BY bloat_bytes DESC LIMIT 20"
 
 /* For each horizon its oldest holder; the age in time is not always known. */

@@ -12,7 +12,7 @@
 
 /*
  * The lag is looked for once for all that depends on it.  A standby that is
- * told to stay behind is late only past that.
+ * told to stay behind is late only past that, and in bytes by what it lacks.
  */
 #define LAG_QUERY \
 	"WITH lag AS MATERIALIZED (" \
@@ -21,17 +21,19 @@
 	"                       WHEN 'logical' THEN 'logical consumer ' || quote_ident(l.name)" \
 	"                       ELSE 'standby ' || quote_ident(l.name) END AS who," \
 	"           l.lag - CASE WHEN l.kind = 'node' THEN current_setting('recovery_min_apply_delay')::interval" \
-	"                        ELSE interval '0' END AS late" \
+	"                        ELSE interval '0' END AS late," \
+	"           CASE WHEN l.kind = 'node' AND current_setting('recovery_min_apply_delay')::interval > '0'" \
+	"                THEN l.flush_lag_bytes ELSE l.lag_bytes END AS late_bytes" \
 	"      FROM ft.replication_lag() AS l WHERE l.state <> 'unused')" \
 	"(SELECT 'replication_lag', name, " IN_SECONDS("late") "," \
 	"        format('replication lag of %s is %s', who, coalesce(round(extract(epoch FROM lag), 1) || ' s', 'not known'))," \
 	"        CASE WHEN late IS NULL THEN 'OK' END, note" \
 	"   FROM lag ORDER BY late DESC NULLS LAST LIMIT 20)" \
 	" UNION ALL " \
-	"(SELECT 'replication_lag_bytes', name, lag_bytes," \
+	"(SELECT 'replication_lag_bytes', name, late_bytes," \
 	"        format('%s is %s behind', who, coalesce(pg_size_pretty(lag_bytes), 'by an unknown amount'))," \
-	"        CASE WHEN lag_bytes IS NULL THEN 'OK' END, note" \
-	"   FROM lag ORDER BY lag_bytes DESC NULLS LAST LIMIT 20)" \
+	"        CASE WHEN late_bytes IS NULL THEN 'OK' END, note" \
+	"   FROM lag ORDER BY late_bytes DESC NULLS LAST LIMIT 20)" \
 	" UNION ALL " \
 	"(SELECT 'replication_disconnected', name, retained_bytes," \
 	"        CASE WHEN kind = 'node' THEN 'this standby receives no WAL'" \

@@ -62,7 +62,7 @@
 	"(SELECT 'prepared_transaction', p.gid, " IN_SECONDS("clock_timestamp() - p.prepared") "," \
 	"        format('%L of %s in %s was prepared %s ago', p.gid, p.owner, p.database," \
 	"               " WHOLE_SECONDS("clock_timestamp() - p.prepared") "), NULL," \
-	"        format('in database %s: ROLLBACK PREPARED %L, or COMMIT PREPARED if its coordinator decided so', p.database, p.gid)" \
+	"        format('in database %I: ROLLBACK PREPARED %L, or COMMIT PREPARED if its coordinator decided so', p.database, p.gid)" \
 	"   FROM pg_prepared_xacts AS p ORDER BY p.prepared LIMIT 20)"
 
 #define LOCKS_QUERY \

@@ -204,6 +204,25 @@ silent('the statement was cancelled');
 reset_threshold('active_query');
 end_sessions($long);
 
+# --- a transaction that goes on from statement to statement
+threshold('transaction', 1, 3600);
+my $batch = session('batch');
+start_in($batch, 'batch', 'BEGIN;' . "\nSELECT pg_sleep(0.2);" x 3000 . "\nCOMMIT");
+finds('long_statement>', 'a long transaction of short statements');
+like(ask('SELECT cause FROM ft.diagnose()'), qr/many of them in one transaction/, 'is told from a long statement');
+like(mend('long_statement'), qr/pg_terminate_backend.* AND xact_start = /, 'to cancel one of its statements would not end it');
+silent('it was ended');
+reset_threshold('transaction');
+end_sessions($batch);
+
+# --- many dead rows, but few for their table
+$node->safe_psql('postgres', $_)
+  foreach q{CREATE TABLE large WITH (autovacuum_enabled = off) AS SELECT g AS id FROM generate_series(1, 200000) AS g},
+  'DELETE FROM large WHERE id <= 12000; SELECT pg_stat_force_next_flush()';
+is(ask(q{SELECT n_dead_tup, severity FROM ft.dead_tuples() WHERE relname = 'large'}), '12000|WARNING', 'many dead rows');
+silent('a large table has many dead rows');
+$node->safe_psql('postgres', 'DROP TABLE large');
+
 # --- dead rows that nobody keeps
 $node->safe_psql('postgres', 'UPDATE account SET balance = 3 WHERE id > 1000; SELECT pg_stat_force_next_flush()');
 finds('dead_tuples>', 'dead rows, as autovacuum is off');
@@ -323,9 +342,13 @@ is(ask('SELECT cause FROM ft.diagnose()'), 'the bank is closed', 'and what faile
 $node->safe_psql('postgres', 'DELETE FROM ft.orchestration_executions');
 silent('the execution is gone');
 
-# --- on the way to wraparound
+# --- on the way to wraparound; a snapshot of just now is not why
 threshold('freeze_age', 0, 1000000);
+$idle = session('report');
+$idle->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM entry');
 finds(join(' ', ('wraparound>') x $node->safe_psql('postgres', 'SELECT count(*) FROM pg_database')), 'databases on their way to wraparound');
+like(ask(q{SELECT symptom FROM ft.diagnose() WHERE affected = '{"database postgres"}'}), qr/ is at \d+ % of autovacuum_(multixact_)?freeze_max_age$/, 'and by what');
+end_sessions($idle);
 reset_threshold('freeze_age');
 silent('they are far from it');
 

@@ -72,6 +72,16 @@ $standby->safe_psql('postgres', ask($standby, 'SELECT fix_sql FROM ft.diagnose()
 finds($standby, '', 'it replays again');
 finds($primary, '', 'and its primary is content');
 
+# --- a standby that is told to stay behind
+$standby->append_conf('postgresql.conf', "recovery_min_apply_delay = '1h'");
+$standby->reload;
+$primary->safe_psql('postgres', 'INSERT INTO entry VALUES (2)');
+ok($standby->poll_query_until('postgres', q{SELECT lag > '2 s' FROM ft.replication_lag() WHERE kind = 'node'}), 'it is behind');
+finds($standby, '', 'as it is told to');
+$standby->append_conf('postgresql.conf', "recovery_min_apply_delay = 0");
+$standby->reload;
+finds($primary, '', 'it replays again at once');
+
 # --- its receiver hangs: the slot is in use, and keeps WAL
 $primary->safe_psql('postgres', q{SELECT ft.set_threshold('slot_retained', 1e6, 1e12), ft.set_threshold('replication_lag', 1e6, 1e6), ft.set_threshold('replication_lag_bytes', 1e5, 1e12)});
 $primary->wait_for_catchup('lyon', 'replay', $primary->lsn('insert'));
