@@ -59,6 +59,9 @@ INSERT INTO "Overview dead" SELECT generate_series(1, 40000);
 DELETE FROM "Overview dead" WHERE id <= 30000;
 SELECT pg_stat_force_next_flush();
 SELECT severity, summary, next FROM ft.overview WHERE what = 'dead tuples';
+INSERT INTO "Overview dead" SELECT generate_series(1, 900000);
+SELECT pg_stat_force_next_flush();
+SELECT severity, summary FROM ft.overview WHERE what = 'dead tuples';
 DROP TABLE "Overview dead";
 
 -- A subject that cannot answer is a row that says so, not the end.

@@ -31,25 +31,34 @@
 	"               node_type = 'any' OR (node_type = 'standby') = in_recovery AS as_expected" \
 	"          FROM ft.node_state()) AS n"
 
-/* A tree's rows stand together, behind their root. */
+/*
+ * A tree's rows stand together, behind their root.  On a busy server somebody
+ * waits at any time: judged are those who have for a second, and the longest.
+ * How long is not known while the lock table is not to be had.
+ */
 #define BLOCKING_QUERY \
 	"WITH chain AS MATERIALIZED (" \
 	"    SELECT c.*, count(*) FILTER (WHERE c.level = 0) OVER (ORDER BY c.place) AS tree" \
 	"      FROM (SELECT *, row_number() OVER () AS place FROM ft.blocking_chains()) AS c)" \
 	", root AS (" \
-	"    SELECT r.pid, r.prepared_gid, r.usename, r.state, r.victims_total, w.longest" \
+	"    SELECT r.pid, r.prepared_gid, r.usename, r.state, r.victims_total, w.longest," \
+	"           CASE WHEN w.longest IS NULL THEN 'WARNING'" \
+	"                ELSE ft.worst_severity(ft.severity('blocked_sessions', w.waiting)," \
+	"                                       ft.severity('lock_wait', extract(epoch FROM w.longest)::float8)) END AS severity" \
 	"      FROM chain AS r" \
-	"      JOIN (SELECT tree, max(wait_duration) AS longest FROM chain GROUP BY tree) AS w" \
-	"           USING (tree)" \
+	"      JOIN (SELECT tree, max(wait_duration) AS longest," \
+	"                   count(DISTINCT pid) FILTER (WHERE wait_duration >= '1 s') AS waiting" \
+	"              FROM chain GROUP BY tree) AS w USING (tree)" \
 	"     WHERE r.level = 0)" \
-	"(SELECT CASE WHEN victims_total >= 5 OR longest >= '300 s' THEN 'CRITICAL' ELSE 'WARNING' END," \
+	"(SELECT severity," \
 	"        format('%s%s blocks %s, longest %s'," \
 	"               CASE WHEN prepared_gid IS NULL THEN pid::text" \
 	"                    ELSE 'prepared ' || quote_literal(left(prepared_gid, 20)) END," \
 	"               coalesce(' (' || nullif(concat_ws(', ', usename, state), '') || ')', '')," \
 	"               victims_total, " SECONDS("longest") ")," \
 	"        'TABLE ft.lock_tree'" \
-	"   FROM root ORDER BY victims_total DESC, longest DESC LIMIT 3)" \
+	"   FROM root ORDER BY array_position('{CRITICAL,WARNING,OK}', severity)," \
+	"                      victims_total DESC, longest DESC LIMIT 3)" \
 	" UNION ALL " \
 	"SELECT 'OK', 'nobody waits for a lock', 'TABLE ft.lock_tree'" \
 	" WHERE NOT EXISTS (SELECT FROM root)"
@@ -70,13 +79,21 @@
 	"SELECT 'OK', 'no other is open', 'TABLE ft.long_transactions_summary'" \
 	" WHERE NOT EXISTS (SELECT FROM oldest)"
 
-/* Those that need a look first, then by lag. */
+/*
+ * Those that need a look first, then by lag.  A standby that is told to stay
+ * behind is late only past that.
+ */
 #define REPLICATION_QUERY \
-	"WITH lag AS MATERIALIZED (" \
-	"    SELECT *, CASE WHEN state = 'lost' OR lag > '300 s' THEN 'CRITICAL'" \
-	"                   WHEN state = 'disconnected' OR lag > '10 s' THEN 'WARNING'" \
+	"WITH late AS MATERIALIZED (" \
+	"    SELECT l.*, ft.severity('replication_lag', extract(epoch FROM" \
+	"               l.lag - CASE WHEN l.kind = 'node' THEN current_setting('recovery_min_apply_delay')::interval" \
+	"                            ELSE '0' END)::float8) AS by_lag" \
+	"      FROM ft.replication_lag() AS l WHERE l.state <> 'unused')" \
+	", lag AS (" \
+	"    SELECT *, CASE WHEN state = 'lost' OR by_lag = 'CRITICAL' THEN 'CRITICAL'" \
+	"                   WHEN state = 'disconnected' OR by_lag = 'WARNING' THEN 'WARNING'" \
 	"                   ELSE 'OK' END AS severity" \
-	"      FROM ft.replication_lag() WHERE state <> 'unused')" \
+	"      FROM late)" \
 	"(SELECT severity," \
 	"        format('%s %s: %s behind%s'," \
 	"               CASE kind WHEN 'node' THEN 'this standby' ELSE name END, state," \
@@ -142,18 +159,26 @@
 	"       'SELECT * FROM ft.worker_status()'" \
 	" WHERE NOT EXISTS (SELECT FROM problem)"
 
+/* A large table has many when all is well: judged is their share too. */
 #define DEAD_TUPLES_QUERY \
-	"WITH bad AS MATERIALIZED (" \
-	"    SELECT *, count(*) FILTER (WHERE severity <> 'OK') OVER () AS warnings" \
-	"      FROM ft.dead_tuples() ORDER BY n_dead_tup DESC LIMIT 1)" \
-	"SELECT CASE severity WHEN 'OK' THEN 'OK' ELSE 'WARNING' END," \
-	"       format('%I.%I has %s (%s %%); %s past 10,000', schemaname, relname," \
-	"              n_dead_tup, round(dead_tuple_percent), coalesce(nullif(warnings, 0)::text, 'none'))," \
+	"WITH dead AS MATERIALIZED (" \
+	"    SELECT *, severity <> 'OK' AS many," \
+	"           severity = 'CRITICAL'" \
+	"               OR (severity <> 'OK' AND ft.severity('dead_tuple_percent', dead_tuple_percent) <> 'OK') AS bad" \
+	"      FROM ft.dead_tuples())" \
+	", worst AS (" \
+	"    SELECT *, count(*) FILTER (WHERE many) OVER () AS warnings" \
+	"      FROM dead ORDER BY bad DESC, n_dead_tup DESC LIMIT 1)" \
+	"SELECT CASE WHEN bad THEN 'WARNING' ELSE 'OK' END," \
+	"       format('%I.%I has %s (%s %%); %s past %s', schemaname, relname," \
+	"              n_dead_tup, round(dead_tuple_percent), coalesce(nullif(warnings, 0)::text, 'none')," \
+	"              (SELECT coalesce(to_char(warning, 'FM999,999,999,999,999'), 'no threshold')" \
+	"                 FROM ft.thresholds WHERE check_name = 'dead_tuples'))," \
 	"       'TABLE ft.dead_tuples_summary'" \
-	"  FROM bad" \
+	"  FROM worst" \
 	" UNION ALL " \
 	"SELECT 'OK', 'no table has 1,000', 'TABLE ft.dead_tuples_summary'" \
-	" WHERE NOT EXISTS (SELECT FROM bad)"
+	" WHERE NOT EXISTS (SELECT FROM worst)"
 
 /* The checks that no other subject here has rows of. */
 #define HEALTH_QUERY \

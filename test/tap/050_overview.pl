@@ -76,6 +76,19 @@ $primary->safe_psql('postgres', q{SELECT ft.record_failure(ft.create_execution()
 ok($primary->poll_query_until('postgres', q{SELECT severity = 'OK' FROM ft.overview WHERE what = 'failures'}),
 	'a failure is gone once it is recovered');
 
+# --- blocking, by the thresholds that users set
+my $holder = $primary->background_psql('postgres');
+$holder->query_safe('CREATE TABLE held (i int); BEGIN; LOCK TABLE held');
+my $waiter = $primary->background_psql('postgres');
+$waiter->query_until(qr/start/, "\\echo start\nSELECT * FROM held;\n");
+my $blocking = q{SELECT severity FROM ft.overview WHERE what = 'blocking' AND summary LIKE '% blocks 1, %'};
+ok($primary->poll_query_until('postgres', $blocking, 'WARNING'), 'a session that has been blocked for a second');
+$primary->safe_psql('postgres', q{SELECT ft.set_threshold('blocked_sessions', 2, 5)});
+is(ask($primary, $blocking), 'OK', 'is well where it is set to be');
+$primary->safe_psql('postgres', q{SELECT ft.reset_threshold('blocked_sessions')});
+$holder->query_safe('COMMIT');
+$_->quit foreach $holder, $waiter;
+
 # --- on a standby
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
