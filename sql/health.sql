@@ -92,6 +92,17 @@ SELECT ft.reset_threshold('slot_inactive'), ft.reset_threshold('slot_retained');
 SELECT pg_drop_replication_slot('ft_health');
 SELECT status, message FROM finding WHERE check_name LIKE 'slot%';
 
+-- A session that grows.
+SELECT ft.sampler_tick('memory');
+SELECT ft.set_threshold('backend_growth', 40e6, 1e15);
+SELECT length(set_config('health.grown', repeat('x', 60000000), false)) AS grown;
+SELECT status, object = pg_backend_pid()::text AS mine, value >= 40e6 AS value, unit,
+       regexp_replace(message, '^\d+ \(.*\) has grown by \d+ MB to \d+ MB$', 'PID (WHO) has grown by SIZE to SIZE') AS message
+  FROM ft.health_check('{backend_growth}');
+SELECT set_config('health.grown', '', false);
+SELECT ft.reset_threshold('backend_growth');
+SELECT status FROM ft.health_check('{backend_growth}');
+
 -- Locks of 2,000 objects: advisory ones have no fast path.
 BEGIN;
 SELECT count(pg_advisory_xact_lock(n)) FROM generate_series(1, 2000) AS n;

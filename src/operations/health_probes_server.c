@@ -110,6 +110,19 @@
 	"       " NO_STATUS ", " NO_HINT \
 	"  FROM ft.host_memory()"
 
+/* By what it has grown since the sampler saw it first. */
+#define GROWTH_QUERY \
+	"WITH grown AS MATERIALIZED (SELECT * FROM ft.backend_memory() WHERE growth_bytes IS NOT NULL)" \
+	"(SELECT 'backend_growth', g.pid::text, g.growth_bytes::float8," \
+	"        format('%s (%s) has grown by %s to %s', g.pid," \
+	"               coalesce(nullif(concat_ws(', ', g.usename, nullif(g.application_name, '')), ''), g.backend_type)," \
+	"               pg_size_pretty(g.growth_bytes), pg_size_pretty(g.private_bytes))," \
+	"        " NO_STATUS ", " NO_HINT \
+	"   FROM grown AS g ORDER BY g.growth_bytes DESC LIMIT 20)" \
+	" UNION ALL " \
+	"SELECT 'backend_growth', NULL, NULL, 'not sampled yet', 'UNKNOWN', NULL" \
+	" WHERE NOT EXISTS (SELECT FROM grown)"
+
 #define LOAD_QUERY \
 	"SELECT 'load', " NO_OBJECT ", load5 / greatest(least(cpus, coalesce(cpu_quota, cpus)), 0.01)," \
 	"       format('load %s, %s, %s on %s CPUs', round(load1::numeric, 2), round(load5::numeric, 2), round(load15::numeric, 2), cpus), " NO_STATUS ", " NO_HINT \
@@ -154,6 +167,11 @@ const FtHealthProbe ft_health_probes_server[] = {
 	{
 		.checks = "memory",
 		.query = MEMORY_QUERY,
+	},
+	{
+		.checks = "backend_growth",
+		.query = GROWTH_QUERY,
+		.needs_preload = true,
 	},
 	{
 		.checks = "load",
