@@ -9,7 +9,7 @@ SELECT wal_files > 0 AS files,
        wal_size = wal_files * pg_size_bytes(current_setting('wal_segment_size')) AS size,
        wal_files = (SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') AS as_the_server_says,
        max_wal_size = pg_size_bytes(current_setting('max_wal_size')) AS max_wal_size,
-       wal_size_percent = 100.0 * wal_size / max_wal_size AS percent,
+       wal_size_percent = 100.0 * wal_size / (max_wal_size + pg_size_bytes(current_setting('wal_keep_size'))) AS percent,
        severity, wal_end >= pg_current_wal_lsn() AS wal_end
   FROM ft.wal_rate();
 SELECT ft.set_threshold('pg_wal_size', 1, 100000);

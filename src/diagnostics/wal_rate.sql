@@ -50,7 +50,9 @@ BEGIN ATOMIC
            ft.severity('pg_wal_size', p.percent),
            a.checkpoints_timed, a.checkpoints_requested, f.wal_end
       FROM ft.wal_folder() AS f,
-           LATERAL (SELECT 100.0::double precision * f.wal_size / f.max_wal_size AS percent) AS p,
+           -- What wal_keep_size keeps is kept on purpose.
+           LATERAL (SELECT 100.0::double precision * f.wal_size
+                           / (f.max_wal_size + pg_size_bytes(current_setting('wal_keep_size'))) AS percent) AS p,
            ft.wal_activity(coalesce("window", interval '1 min')) AS a;
 END;
 
