@@ -30,6 +30,11 @@ SELECT count(*) FROM ft.sequences(NULL);
 SELECT setval('unowned', 7, false);
 SELECT count(*) FROM ft.sequences() WHERE sequencename = 'unowned';
 SELECT last_value FROM ft.sequence_values() WHERE relid = 'unowned'::regclass;
+-- A step as large as can be.
+CREATE SEQUENCE leap INCREMENT -9223372036854775808;
+SELECT nextval('leap');
+SELECT used_percent, last_value, end_value, values_left FROM ft.sequences() WHERE sequencename = 'leap';
+DROP SEQUENCE leap;
 
 -- Who may not read a sequence is told how far it is all the same.
 CREATE ROLE sequences_monitor IN ROLE pg_monitor;

@@ -56,7 +56,7 @@ BEGIN ATOMIC
         SELECT b.*, e.end_value,
                100 * abs(b.last_value - e.first_value)
                    / nullif(abs(e.end_value - e.first_value), 0) AS percent,
-               floor(abs(e.end_value - b.last_value) / abs(b.increment_by)) AS values_left
+               floor(abs(e.end_value - b.last_value) / abs(b.increment_by::numeric)) AS values_left
           FROM bound AS b,
                LATERAL (SELECT CASE WHEN b.increment_by > 0 THEN b.min_value ELSE b.max_value END::numeric AS first_value,
                                CASE WHEN b.increment_by > 0 THEN least(b.max_value, b.type_end)

@@ -63,10 +63,12 @@
 	"SELECT 'OK', 'nobody waits for a lock', 'TABLE ft.lock_tree'" \
 	" WHERE NOT EXISTS (SELECT FROM root)"
 
+/* A vacuum of a large table takes its time, and holds nobody back. */
 #define TRANSACTION_QUERY \
 	"WITH oldest AS (" \
 	"    SELECT * FROM ft.long_transactions('0 s')" \
-	"     WHERE pid IS DISTINCT FROM pg_backend_pid() LIMIT 1)" \
+	"     WHERE pid IS DISTINCT FROM pg_backend_pid()" \
+	"       AND coalesce(backend_type, '') NOT IN ('autovacuum worker', 'walsender') LIMIT 1)" \
 	"SELECT CASE WHEN severity = 'INFO' AND transaction_duration < '60 s' THEN 'OK' ELSE severity END," \
 	"       format('%s (%s) open for %s%s'," \
 	"              coalesce(pid::text, 'prepared ' || quote_literal(left(prepared_gid, 20)))," \
