@@ -77,6 +77,14 @@ text_array(HeapTuple tuple, TupleDesc desc, int column)
 	return list;
 }
 
+static char *
+text_or_empty(HeapTuple tuple, TupleDesc desc, int column)
+{
+	char	   *answer = ft_answer_text(tuple, desc, column);
+
+	return answer != NULL ? answer : pstrdup("");
+}
+
 /*
  * Take a row.  A severity that is not known makes no finding by itself, but
  * may explain one.
@@ -88,12 +96,12 @@ add_candidate(void *argument, HeapTuple tuple, TupleDesc desc)
 	FtCandidate *candidate = palloc0(sizeof(FtCandidate));
 
 	candidate->rule = gathering->rule;
-	candidate->key = ft_answer_text(tuple, desc, 1);
+	candidate->key = text_or_empty(tuple, desc, 1);
 	candidate->explained_by = text_array(tuple, desc, 2);
 	candidate->severity = severity_of(ft_answer_text(tuple, desc, 3));
 	if (candidate->severity == FT_RANK_UNKNOWN)
 		candidate->severity = FT_RANK_OK;
-	candidate->symptom = ft_answer_text(tuple, desc, 4);
+	candidate->symptom = text_or_empty(tuple, desc, 4);
 	candidate->cause = ft_answer_text(tuple, desc, 5);
 	candidate->evidence = ft_answer_text(tuple, desc, 6);
 	candidate->affected = text_array(tuple, desc, 7);
