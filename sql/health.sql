@@ -189,9 +189,18 @@ SELECT status, ok, node, accepts_writes, critical > 0 AS critical, worst_check, 
 SELECT status, ok, critical, warning, "unknown", worst_check, checked FROM ft.health('{lock_table,sequence}');
 SELECT status, ok, warning, worst_check FROM ft.health('{lock_table,worker}');
 SELECT status, ok, "unknown", worst_check FROM ft.health('{lock_table,sampler}');
+-- Read-only is what is set for all, not for who asks.
 SET default_transaction_read_only = on;
 SELECT accepts_writes FROM ft.health('{lock_table}');
 RESET default_transaction_read_only;
+SELECT current_database() AS db \gset
+ALTER DATABASE :"db" SET default_transaction_read_only = on;
+\c :"db"
+SELECT accepts_writes FROM ft.health('{lock_table}');
+SET default_transaction_read_only = off;
+ALTER DATABASE :"db" RESET default_transaction_read_only;
+\c :"db"
+SELECT accepts_writes FROM ft.health('{lock_table}');
 
 DROP VIEW finding;
 CREATE ROLE health_nobody;

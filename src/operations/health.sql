@@ -67,7 +67,11 @@ BEGIN ATOMIC
            END,
            v.critical = 0,
            CASE WHEN n.in_recovery THEN 'standby' ELSE 'primary' END,
-           NOT n.in_recovery AND NOT current_setting('default_transaction_read_only')::boolean,
+           -- What is set for a monitoring role alone says nothing of others.
+           NOT n.in_recovery AND NOT EXISTS (
+               SELECT FROM pg_settings AS s
+                WHERE s.name = 'default_transaction_read_only' AND s.setting = 'on'
+                  AND s.source NOT IN ('user', 'database user', 'client', 'session')),
            v.critical, v.warning, v."unknown",
            w.check_name, w.object, w.message,
            v.checked, n.started, clock_timestamp() - n.started
