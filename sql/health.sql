@@ -87,7 +87,9 @@ DROP TABLE health_rows;
 SELECT slot_name FROM pg_create_physical_replication_slot('ft_health', true);
 SELECT ft.sampler_tick('slots');
 SELECT ft.set_threshold('slot_inactive', 0, 1000), ft.set_threshold('slot_retained', 0, 0);
-SELECT check_name, status, object FROM finding WHERE object = 'ft_health';
+-- its lag in time is that of the last checkpoint, however long that is ago
+SELECT check_name, status, object FROM finding
+ WHERE object = 'ft_health' AND check_name <> 'replication_lag';
 SELECT ft.reset_threshold('slot_inactive'), ft.reset_threshold('slot_retained');
 SELECT pg_drop_replication_slot('ft_health');
 SELECT status, message FROM finding WHERE check_name LIKE 'slot%';

@@ -88,6 +88,14 @@ SELECT query FROM ft.session_history(pg_temp.since()) WHERE application_name = '
 SELECT dblink_exec('regress_holder', 'COMMIT');
 RESET fault_tolerance.history_query_size;
 
+-- No password is kept.
+INSERT INTO mark VALUES (clock_timestamp());
+SELECT dblink_exec('regress_holder', 'BEGIN');
+SELECT dblink_exec('regress_holder', $$CREATE ROLE regress_ft_secret PASSWORD 'hidden'$$);
+SELECT ft.sampler_tick('history');
+SELECT query FROM ft.session_history(pg_temp.since()) WHERE application_name = 'regress_holder';
+SELECT dblink_exec('regress_holder', 'ROLLBACK');
+
 -- Who may see what.
 CREATE ROLE regress_ft_watch IN ROLE pg_monitor;
 CREATE ROLE regress_ft_guest;

@@ -33,6 +33,7 @@
 #include "diagnostics/history.h"
 #include "diagnostics/prepared.h"
 #include "guc.h"
+#include "redact.h"
 
 /* How long the lock table is tried for. */
 #define LOCK_TABLE_TIMEOUT_MS	5
@@ -174,6 +175,8 @@ note_texts(FtHistoryDraft *draft, const FtBackendEntry *entry)
 	query = palloc(draft->texts.query_length + 1);
 	memcpy(query, entry->query, draft->texts.query_length);
 	query[draft->texts.query_length] = '\0';
+	if (ft_redact_passwords(query, draft->texts.query_length + 1))
+		draft->texts.query_length = strlen(query);
 	draft->texts.query = query;
 
 	type = entry->status.st_backendType == B_BG_WORKER ?
