@@ -22,6 +22,7 @@ INSTALL_PARTS = \
 	traceparent \
 	threshold \
 	orchestration/status \
+	orchestration/definition \
 	orchestration/execution \
 	orchestration/task \
 	orchestration/checkpoint \
@@ -29,6 +30,9 @@ INSTALL_PARTS = \
 	orchestration/recovery \
 	orchestration/compensation \
 	orchestration/installation \
+	orchestration/start \
+	orchestration/step \
+	orchestration/step_data \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
@@ -80,12 +84,14 @@ REGRESS = \
 	traceparent \
 	threshold \
 	status \
+	definition \
 	execution \
 	task \
 	checkpoint \
 	failure \
 	recovery \
 	compensation \
+	step \
 	installation \
 	dead_tuples \
 	xid_clock \

@@ -24,7 +24,9 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -136,6 +138,35 @@ ft_run(FtStatement *statement, const FtArg *args)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 			 SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+uint64
+ft_run_by_index(FtStatement *statement, const FtArg *args)
+{
+	bool		seqscan = enable_seqscan;
+	bool		bitmapscan = enable_bitmapscan;
+	bool		sort = enable_sort;
+	bool		jit = jit_enabled;
+	uint64		n;
+
+	/*
+	 * The settings' own variables: a plan is made only at times.  Where what
+	 * is disabled cannot be avoided, its cost would have the plan compiled.
+	 */
+	enable_seqscan = enable_bitmapscan = enable_sort = jit_enabled = false;
+	PG_TRY();
+	{
+		n = ft_run(statement, args);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = seqscan;
+		enable_bitmapscan = bitmapscan;
+		enable_sort = sort;
+		jit_enabled = jit;
+	}
+	PG_END_TRY();
+	return n;
 }
 
 Datum

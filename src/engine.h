@@ -66,6 +66,12 @@ extern void ft_engine_leave(FtEngine *engine);
 
 extern uint64 ft_run(FtStatement *statement, const FtArg *args);
 
+/*
+ * The same for a statement that has to be planned by its index even while the
+ * planner believes, from statistics of a moment ago, that the table is empty.
+ */
+extern uint64 ft_run_by_index(FtStatement *statement, const FtArg *args);
+
 /* Columns (from 1) of row (from 0) of the last result. */
 extern Datum ft_column(uint64 row, int column, bool *isnull);
 extern bool ft_column_is_null(uint64 row, int column);

@@ -67,6 +67,8 @@ bool		ft_workers = true;
 int			ft_max_databases = 64;
 int			ft_max_executors = 2;
 int			ft_worker_idle_timeout = 60 * 1000;
+int			ft_executor_idle_timeout = 10 * 1000;
+int			ft_max_result_size = 1024;
 int			ft_step_timeout = 0;
 
 static const struct config_enum_entry expected_role_options[] = {
@@ -397,6 +399,20 @@ define_worker_settings(void)
 							&ft_worker_idle_timeout,
 							60 * 1000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.executor_idle_timeout",
+							"Time without work after which a worker that runs steps leaves.",
+							NULL,
+							&ft_executor_idle_timeout,
+							10 * 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.max_result_size",
+							"Largest result of a step, and largest state of an execution, that is kept.",
+							NULL,
+							&ft_max_result_size,
+							1024, 1, 1024 * 256,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("fault_tolerance.step_timeout",
 							"Longest time a step or a compensation may run in a background worker.",

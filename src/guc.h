@@ -81,6 +81,8 @@ extern PGDLLIMPORT int ft_max_databases;
 extern PGDLLIMPORT int ft_max_executors;
 extern PGDLLIMPORT int ft_worker_idle_timeout;
 extern PGDLLIMPORT int ft_step_timeout;
+extern PGDLLIMPORT int ft_executor_idle_timeout;
+extern PGDLLIMPORT int ft_max_result_size;
 
 extern void ft_guc_init(void);
 

@@ -305,6 +305,53 @@ ft_wake_owner(Oid dboid, Oid owner)
 	ft_wake_database(dboid);
 }
 
+/*
+ * A step of an owner has become due.  An executor of his that waits for work
+ * is woken.  Those that are busy look for more by themselves before they wait;
+ * the scheduler comes only into it where there is none at all, or where there
+ * may be room for one more and it has not looked for a while.
+ */
+void
+ft_wake_executor(Oid dboid, Oid owner)
+{
+	FtExecutorSlot *waiting = NULL;
+	FtDatabaseSlot *slot;
+	Latch	   *latch = NULL;
+	bool		any = false;
+	bool		room = false;
+	bool		looked;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ft_shared->max_executors && waiting == NULL; i++)
+	{
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if (!OidIsValid(executor->dboid))
+			room = true;
+		else if (executor->dboid == dboid && executor->owner == owner)
+		{
+			any = true;
+			if (executor->process.state == FT_WORKER_SLEEPING)
+				waiting = executor;
+		}
+	}
+	if (waiting != NULL)
+	{
+		/* so that the next step wakes another */
+		waiting->process.state = FT_WORKER_RUNNING;
+		latch = waiting->process.latch;
+	}
+	slot = ft_slot_find(dboid);
+	looked = slot != NULL &&
+		!TimestampDifferenceExceeds(slot->last_tick, GetCurrentTimestamp(), FT_LOOK_INTERVAL_MS);
+	LWLockRelease(ft_shared->lock);
+
+	if (latch != NULL)
+		SetLatch(latch);
+	else if (waiting == NULL && (!any || (room && !looked)))
+		ft_wake_owner(dboid, owner);
+}
+
 void
 ft_wake_launcher(bool rescan)
 {

@@ -18,6 +18,12 @@
 /* How long a worker that was registered may take to appear. */
 #define FT_WORKER_START_TIMEOUT_MS	(60 * 1000)
 
+/*
+ * An owner whose executors are all busy gets further ones, one after each of
+ * these while work is due.
+ */
+#define FT_LOOK_INTERVAL_MS		50
+
 typedef enum FtExtensionState
 {
 	FT_EXTENSION_UNKNOWN,		/* a scheduler is to look */
@@ -143,6 +149,7 @@ extern void ft_last_error_set(FtLastError *error, int sqlstate,
 /* the callers of these do not */
 extern void ft_wake_database(Oid dboid);
 extern void ft_wake_owner(Oid dboid, Oid owner);
+extern void ft_wake_executor(Oid dboid, Oid owner);
 extern void ft_wake_launcher(bool rescan);
 extern void ft_restart_schedulers(Oid dboid);
 extern void ft_wake_schedulers_waiting_for_executor(void);

@@ -30,6 +30,7 @@
 
 static bool wake_worker = false;
 static Oid	wake_owner = InvalidOid;
+static List *wake_executors = NIL;	/* of owners' Oid, in TopMemoryContext */
 static bool rescan = false;
 static bool restart_all = false;
 static List *restart = NIL;		/* of Oid, in TopMemoryContext */
@@ -37,11 +38,28 @@ static List *quiesced = NIL;	/* of Oid, in TopMemoryContext */
 static Oid	forget = InvalidOid;
 static uint64 name_key = 0;
 
+static List *
+remember(List *list, Oid dboid)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	list = list_append_unique_oid(list, dboid);
+	MemoryContextSwitchTo(caller);
+	return list;
+}
+
 void
 ft_wake_worker_at_commit(void)
 {
 	if (ft_shared != NULL)
 		wake_worker = true;
+}
+
+void
+ft_wake_executor_at_commit(Oid owner)
+{
+	if (ft_shared != NULL)
+		wake_executors = remember(wake_executors, owner);
 }
 
 void
@@ -56,16 +74,6 @@ ft_rescan_at_commit(void)
 {
 	if (ft_shared != NULL)
 		rescan = true;
-}
-
-static List *
-remember(List *list, Oid dboid)
-{
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-	list = list_append_unique_oid(list, dboid);
-	MemoryContextSwitchTo(caller);
-	return list;
 }
 
 void
@@ -134,6 +142,8 @@ end_of_transaction(bool committed)
 	{
 		if (wake_worker)
 			ft_wake_database(MyDatabaseId);
+		foreach(cell, wake_executors)
+			ft_wake_executor(MyDatabaseId, lfirst_oid(cell));
 		if (rescan)
 			ft_wake_launcher(true);
 		if (restart_all)
@@ -148,6 +158,8 @@ end_of_transaction(bool committed)
 	restart_all = false;
 	forget = InvalidOid;
 	name_key = 0;
+	list_free(wake_executors);
+	wake_executors = NIL;
 	list_free(restart);
 	restart = NIL;
 	list_free(quiesced);
@@ -164,7 +176,7 @@ transaction_callback(XactEvent event, void *arg)
 			break;
 
 		case XACT_EVENT_PREPARE:
-			if (wake_worker || OidIsValid(wake_owner))
+			if (wake_worker || OidIsValid(wake_owner) || wake_executors != NIL)
 				ft_two_phase_note(MyDatabaseId, name_key);
 			wake_owner = InvalidOid;
 			end_of_transaction(false);

@@ -16,6 +16,12 @@
 extern void ft_wake_worker_at_commit(void);
 
 /*
+ * The same for steps of one owner: an executor that waits for work is woken,
+ * or, where there is none, the worker of the database.
+ */
+extern void ft_wake_executor_at_commit(Oid owner);
+
+/*
  * What is due for this owner is kept from the worker by the current
  * transaction: when it ends, however that happens, the worker is woken.
  */

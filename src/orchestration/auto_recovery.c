@@ -96,8 +96,8 @@ FT_STATEMENT(task_exhausted,
 			 "SELECT bool_or(status = 'COMPLETED' AND compensation IS NOT NULL)"
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE execution_id = $1"
-			 " HAVING bool_or(status = 'FAILED' AND failures >= $2"
-			 "                OR status = 'RUNNING' AND $3 AND failures + 1 >= $2)",
+			 " HAVING bool_or(status = 'FAILED' AND failures >= coalesce(max_attempts, $2)"
+			 "                OR status = 'RUNNING' AND $3 AND failures + 1 >= coalesce(max_attempts, $2))",
 			 UUIDOID, INT4OID, BOOLOID);
 FT_STATEMENT(recovery_attempts,
 			 "SELECT coalesce(max(recovery_attempts), 0)"
@@ -208,7 +208,7 @@ record_failed_recovery(const pg_uuid_t *execution_id, TimestampTz now,
 	n = ft_run(&postpone,
 			   FT_ARGS(FT_UUID(execution_id),
 					   FT_TEXT(message),
-					   FT_TIME(ft_backoff(now, attempts_so_far(execution_id) + 1)),
+					   FT_TIME(ft_backoff(now, attempts_so_far(execution_id) + 1, 0)),
 					   FT_VALUE(Int32GetDatum(ft_recovery_max_attempts)),
 					   FT_TIME(now)));
 	for (uint64 row = 0; row < n; row++)

@@ -22,24 +22,20 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
-#include "compat.h"
 #include "errors.h"
 #include "guc.h"
+#include "orchestration/command.h"
 #include "orchestration/compensation.h"
 #include "orchestration/installation.h"
+#include "orchestration/owner.h"
 #include "orchestration/recovery_plan.h"
 #include "shmem.h"
 #include "subtransaction.h"
@@ -152,18 +148,6 @@ FT_STATEMENT(give_up_recovery,
 			 "       recovery_started_at = NULL"
 			 " WHERE execution_id = $1 AND NOT recovered AND recovery_started_at IS NOT NULL",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID);
-FT_STATEMENT(set_parked,
-			 "WITH stale AS MATERIALIZED"
-			 " (SELECT execution_id FROM ft.orchestration_executions"
-			 "   WHERE owner_oid = $1 AND owner = $2::name"
-			 "     AND status IN ('COMPENSATING', 'ROLLING_BACK')"
-			 "     AND parked_reason IS DISTINCT FROM $3"
-			 "   ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED) "
-			 "UPDATE ft.orchestration_executions AS execution"
-			 "   SET parked_reason = $3"
-			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
-			 OIDOID, TEXTOID, TEXTOID);
-
 /*
  * Whether the session that claimed a compensation is still at it.  That is
  * known, not guessed from the time: a claim of another start of the server is
@@ -333,47 +317,6 @@ ft_compensation_claim(TimestampTz now, FtCompensationClaim *claim)
 	return found;
 }
 
-/* Is a compensation's SQL running in this session? */
-static bool executing = false;
-
-/* The compensation's own SQL, with the rights and settings of the session. */
-static void
-execute_command(const char *command)
-{
-	int			guc_nest_level = NewGUCNestLevel();
-	int			result;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	executing = true;
-	PG_TRY();
-	{
-		result = SPI_execute(command, false, 0);
-	}
-	PG_FINALLY();
-	{
-		executing = false;
-	}
-	PG_END_TRY();
-	if (result == SPI_ERROR_TRANSACTION)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("a compensation must not begin or end a transaction"),
-				 errdetail("Its effects commit together with the record that it has run."),
-				 errhint("Remove BEGIN, COMMIT, ROLLBACK and SAVEPOINT from it.")));
-	if (result < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a compensation cannot run this command: %s",
-						SPI_result_code_string(result)),
-				 errhint("Use SQL statements that a function could run.")));
-	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
-
-	/* as if it had failed: a plain SET, of ROLE too, would outlive it */
-	AtEOXact_GUC(false, guc_nest_level);
-}
-
 /* Lock what was claimed; false if it is not this claim's any more. */
 static bool
 lock_claimed(const FtCompensationClaim *claim, FtExecution *execution,
@@ -396,10 +339,12 @@ ft_compensation_run(const FtCompensationClaim *claim)
 	FtEngine	engine;
 	FtExecution execution;
 	FtTaskEvent event;
+	FtStepData	data;
 	char	   *task_name;
 	int			failures;
 
-	execute_command(claim->command);
+	ft_step_data_init(&data, &claim->execution_id, &claim->task_id, claim->attempt);
+	(void) ft_command_run(claim->command, &data);
 
 	ft_engine_enter(&engine);
 	if (!lock_claimed(claim, &execution, &task_name, &failures))
@@ -443,80 +388,26 @@ ft_compensation_failed(const FtCompensationClaim *claim, const ErrorData *error)
 				   FT_ARGS(FT_UUID(&claim->task_id),
 						   FT_TEXT(ft_task_status_name(FT_TASK_COMPENSATING)),
 						   FT_VALUE(Int32GetDatum(failures)),
-						   FT_TIME(ft_backoff(now, failures)),
+						   FT_TIME(ft_backoff(now, failures, 0)),
 						   FT_TEXT(sqlstate),
 						   FT_TEXT(message)));
 	}
 	ft_engine_leave(&engine);
 }
 
-/* Why a role cannot have a worker log in as it; NULL if it can. */
-static char *
-owner_obstacle(Oid owner, const char *name)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
-	Form_pg_authid role;
-	char	   *obstacle = NULL;
-
-	if (!HeapTupleIsValid(tuple))
-		return psprintf("its owner, role \"%s\", does not exist any more", name);
-	role = (Form_pg_authid) GETSTRUCT(tuple);
-	if (strcmp(NameStr(role->rolname), name) != 0)
-		obstacle = psprintf("its owner, role \"%s\", is now named \"%s\"; a superuser calls ft.adopt() to settle whose it is",
-							name, NameStr(role->rolname));
-	else if (!role->rolcanlogin)
-		obstacle = psprintf("its owner, role \"%s\", is not permitted to log in", name);
-	else if (ft_database_aclcheck(MyDatabaseId, owner, ACL_CONNECT) != ACLCHECK_OK)
-		obstacle = psprintf("its owner, role \"%s\", has no CONNECT privilege on this database", name);
-	ReleaseSysCache(tuple);
-	return obstacle;
-}
-
-/*
- * Owners with a compensation that may run now, each once.  Executions of an
- * owner that no worker could connect as are parked, with the reason.  A role
- * that was renamed owns some by its present name, which may run, and some by
- * its former one, which may not.
- */
+/* Owners with a compensation that may run now, unless somebody is at it. */
 List *
-ft_compensation_owners_due(TimestampTz now)
+ft_compensation_owners(TimestampTz now)
 {
-	MemoryContext result_context = CurrentMemoryContext;
 	List	   *owners = NIL;
-	List	   *names = NIL;
-	List	   *due = NIL;
-	ListCell   *owner;
-	ListCell   *name;
-	FtEngine	engine;
-	uint64		n;
+	uint64		n = ft_run(&due_owners, FT_ARGS(FT_TIME(now)));
 
-	ft_engine_enter(&engine);
-	n = ft_run(&due_owners, FT_ARGS(FT_TIME(now)));
 	for (uint64 row = 0; row < n; row++)
 	{
-		if (claim_is_alive(row, 3))
-			continue;
-		owners = lappend_oid(owners, ft_column_oid(row, 1));
-		names = lappend(names, ft_column_text(row, 2));
+		if (!claim_is_alive(row, 3))
+			owners = lappend(owners, ft_owner_make(ft_column_oid(row, 1), ft_column_text(row, 2)));
 	}
-	forboth(owner, owners, name, names)
-	{
-		char	   *obstacle = owner_obstacle(lfirst_oid(owner), lfirst(name));
-
-		ft_run(&set_parked,
-			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(lfirst_oid(owner))),
-					   FT_TEXT(lfirst(name)),
-					   FT_TEXT(obstacle)));
-		if (obstacle == NULL)
-		{
-			MemoryContext old = MemoryContextSwitchTo(result_context);
-
-			due = list_append_unique_oid(due, lfirst_oid(owner));
-			MemoryContextSwitchTo(old);
-		}
-	}
-	ft_engine_leave(&engine);
-	return due;
+	return owners;
 }
 
 TimestampTz
@@ -535,29 +426,6 @@ run_claim(void *claim)
 	ft_compensation_run((const FtCompensationClaim *) claim);
 }
 
-/*
- * An error unless this session may run compensations: it has logged in as the
- * current role, and is not at one already.
- */
-static void
-require_own_session(void)
-{
-	if (GetAuthenticatedUserId() != GetUserId() || GetSessionUserId() != GetUserId())
-		ereport(ERROR,
-				(errcode(FT_ERRCODE_NOT_OWNER),
-				 errmsg("compensations run only in a session of their owner"),
-				 errdetail("The session has logged in as role \"%s\" and acts as \"%s\": the SQL of a compensation could take that role off.",
-						   GetUserNameFromId(GetAuthenticatedUserId(), false),
-						   GetUserNameFromId(GetUserId(), false)),
-				 errhint("Connect as the owner of the executions.")));
-	if (executing)
-		ereport(ERROR,
-				(errcode(FT_ERRCODE_WRONG_STATUS),
-				 errmsg("a compensation cannot run compensations"),
-				 errdetail("The one that is running would be run again, by itself."),
-				 errhint("Remove the call of ft.run_compensations() from it; the next one runs when it has ended.")));
-}
-
 /* ft.run_compensations(execution_id uuid) returns bigint */
 Datum
 ft_run_compensations(PG_FUNCTION_ARGS)
@@ -567,7 +435,7 @@ ft_run_compensations(PG_FUNCTION_ARGS)
 	FtCompensationClaim claim;
 	bool		found;
 
-	require_own_session();
+	ft_command_require_own_session("ft.run_compensations()");
 
 	do
 	{

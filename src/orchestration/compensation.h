@@ -29,7 +29,6 @@ typedef struct FtCompensationClaim
  * share with the record of it; failed in a third, where that one was rolled
  * back.
  */
-extern List *ft_compensation_owners_due(TimestampTz now);
 extern bool ft_compensation_claim(TimestampTz now, FtCompensationClaim *claim);
 extern void ft_compensation_run(const FtCompensationClaim *claim);
 extern void ft_compensation_failed(const FtCompensationClaim *claim,
@@ -40,6 +39,12 @@ extern void ft_compensation_failed(const FtCompensationClaim *claim,
  * COMPENSATING if nothing is left to compensate.
  */
 extern void ft_compensation_finish(FtExecution *execution);
+
+/*
+ * In the engine: owners (FtOwner) of compensations that are due and that
+ * nobody is at.
+ */
+extern List *ft_compensation_owners(TimestampTz now);
 
 /* When the next compensation will be due; DT_NOEND if none is. In the engine. */
 extern TimestampTz ft_compensation_next_due(TimestampTz now);

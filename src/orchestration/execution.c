@@ -66,7 +66,7 @@ FT_STATEMENT(update_state,
 FT_STATEMENT(all_tasks_completed,
 			 "SELECT 1 FROM ft.orchestration_tasks"
 			 " WHERE execution_id = $1"
-			 " HAVING count(*) > 0 AND bool_and(status = 'COMPLETED')",
+			 " HAVING count(*) > 0 AND bool_and(status IN ('COMPLETED', 'SKIPPED'))",
 			 UUIDOID);
 
 static void
@@ -178,6 +178,17 @@ ft_require_argument(bool isnull, const char *name)
 				 errmsg("%s must not be null", name),
 				 errdetail("The call was given a null where a value is needed."),
 				 errhint("Pass a value for %s.", name)));
+}
+
+void
+ft_require_name(const char *name, const char *argument)
+{
+	if (name[0] == '\0' || strlen(name) > FT_NAME_LIMIT)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("%s must have between 1 and %d bytes", argument, FT_NAME_LIMIT),
+				 errdetail("Names stand in indexes, plans and timelines."),
+				 errhint("Choose another name.")));
 }
 
 void

@@ -14,6 +14,8 @@
 #include "orchestration/status.h"
 #include "utils/jsonb.h"
 
+#define FT_NAME_LIMIT	200		/* bytes */
+
 typedef struct FtExecution
 {
 	pg_uuid_t	execution_id;
@@ -46,6 +48,8 @@ extern void ft_execution_set_status(FtExecution *execution, FtExecutionStatus st
 /* Complete an execution whose last task has completed. */
 extern void ft_execution_complete_if_done(FtExecution *execution);
 
+/* An error for a name that is empty, or too long for an index. */
+extern void ft_require_name(const char *name, const char *argument);
 extern void ft_require_argument(bool isnull, const char *name);
 extern void ft_require_json_object(Jsonb *value, const char *name);
 

@@ -10,6 +10,15 @@ CREATE TABLE ft.orchestration_executions (
     completions bigint NOT NULL DEFAULT 0,
     checkpoint_id uuid,
     parked_reason text,
+    managed boolean NOT NULL DEFAULT false,
+    input jsonb NOT NULL DEFAULT '{}',
+    priority smallint NOT NULL DEFAULT 0,
+    run_at timestamptz,
+    deadline timestamptz,
+    paused_at timestamptz,
+    idempotency_key text,
+    tasks_left bigint NOT NULL DEFAULT 0,
+    parent_task_id uuid,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     updated_at timestamptz NOT NULL,
@@ -17,13 +26,21 @@ CREATE TABLE ft.orchestration_executions (
     CONSTRAINT orchestration_executions_pkey PRIMARY KEY (execution_id),
     CONSTRAINT orchestration_executions_status CHECK (status IN (
         'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'ROLLING_BACK',
-        'ROLLED_BACK', 'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED')),
+        'ROLLED_BACK', 'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED',
+        'CANCELLED')),
     CONSTRAINT orchestration_executions_state CHECK (jsonb_typeof(state) = 'object')
 );
 
 -- compensations to run, by owner
 CREATE INDEX idx_executions_compensating ON ft.orchestration_executions (owner_oid)
     WHERE status IN ('COMPENSATING', 'ROLLING_BACK');
+-- one execution for each key of an owner
+CREATE UNIQUE INDEX idx_executions_idempotency
+    ON ft.orchestration_executions (owner_oid, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+-- what waits for its owner to be able to connect
+CREATE INDEX idx_executions_parked ON ft.orchestration_executions (owner_oid)
+    WHERE parked_reason IS NOT NULL;
 -- retention
 CREATE INDEX idx_executions_finished ON ft.orchestration_executions (finished_at)
     WHERE finished_at IS NOT NULL;
@@ -59,7 +76,23 @@ COMMENT ON COLUMN ft.orchestration_executions.completions IS
 COMMENT ON COLUMN ft.orchestration_executions.checkpoint_id IS
 'checkpoint that the execution was last brought back to';
 COMMENT ON COLUMN ft.orchestration_executions.parked_reason IS
-'why its compensations cannot run for now, else null';
+'why its steps or compensations cannot run for now, else null';
+COMMENT ON COLUMN ft.orchestration_executions.managed IS
+'whether the server runs its steps; else workers outside report of them';
+COMMENT ON COLUMN ft.orchestration_executions.priority IS
+'of steps that are due at the same time, those of higher priority start first';
+COMMENT ON COLUMN ft.orchestration_executions.run_at IS
+'not to begin before this time';
+COMMENT ON COLUMN ft.orchestration_executions.deadline IS
+'fails if it has not ended by this time';
+COMMENT ON COLUMN ft.orchestration_executions.paused_at IS
+'since when no further step is started, else null';
+COMMENT ON COLUMN ft.orchestration_executions.idempotency_key IS
+'starting again with the same key starts nothing';
+COMMENT ON COLUMN ft.orchestration_executions.tasks_left IS
+'how many of its tasks have neither completed nor been skipped';
+COMMENT ON COLUMN ft.orchestration_executions.parent_task_id IS
+'task of another execution that waits for this one';
 COMMENT ON FUNCTION ft.create_execution(uuid, jsonb) IS
 'make an execution owned by the current role, with its first checkpoint';
 COMMENT ON FUNCTION ft.set_execution_state(uuid, jsonb) IS

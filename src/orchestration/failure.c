@@ -18,7 +18,7 @@
 
 #include "errors.h"
 #include "orchestration/failure.h"
-#include "orchestration/task.h"
+#include "orchestration/ready.h"
 #include "sqlstate.h"
 #include "transaction.h"
 #include "uuid.h"
@@ -106,7 +106,34 @@ record(FtExecution *execution, pg_uuid_t *failure_id, FtFailureType type,
 				   task ? FT_VALUE(Int32GetDatum(task->attempt)) : FT_NULL,
 				   FT_TEXT(sqlstate)));
 	ft_execution_set_status(execution, failed);
+	ft_ready_recount(&execution->execution_id, GetCurrentTimestamp());
 	ft_wake_worker_at_commit();
+}
+
+pg_uuid_t
+ft_failure_of_task(FtExecution *execution, FtTask *task, const char *message,
+				   const char *sqlstate, bool is_timeout)
+{
+	pg_uuid_t	failure_id;
+	FtTaskStatus failed = ft_task_require_transition(task->status, FT_TASK_FAIL, task->name);
+
+	ft_run(&set_failed,
+		   FT_ARGS(FT_UUID(&task->task_id),
+				   FT_TEXT(ft_task_status_name(failed)),
+				   FT_TEXT(sqlstate),
+				   FT_TEXT(message)));
+	record(execution, &failure_id,
+		   is_timeout ? FT_FAILURE_TRANSIENT : classify(&execution->execution_id, sqlstate),
+		   message, sqlstate, task);
+	return failure_id;
+}
+
+/* The text that is looked at is the one that is not translated. */
+bool
+ft_failure_is_timeout(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->message_id != NULL &&
+		strcmp(error->message_id, "canceling statement due to statement timeout") == 0;
 }
 
 /*
@@ -154,7 +181,6 @@ ft_fail_task(PG_FUNCTION_ARGS)
 	FtEngine	engine;
 	FtExecution execution;
 	FtTask		task;
-	FtTaskStatus failed;
 
 	ft_require_argument(PG_ARGISNULL(0), "task_id");
 	ft_require_argument(PG_ARGISNULL(1), "message");
@@ -165,15 +191,7 @@ ft_fail_task(PG_FUNCTION_ARGS)
 	ft_task_lock(PG_GETARG_UUID_P(0), engine.caller, &execution, &task);
 	if (!PG_ARGISNULL(3))
 		ft_task_require_attempt(&task, PG_GETARG_INT32(3));
-	failed = ft_task_require_transition(task.status, FT_TASK_FAIL, task.name);
-
-	ft_run(&set_failed,
-		   FT_ARGS(FT_UUID(&task.task_id),
-				   FT_TEXT(ft_task_status_name(failed)),
-				   FT_TEXT(sqlstate),
-				   FT_TEXT(message)));
-	record(&execution, failure_id, classify(&execution.execution_id, sqlstate),
-		   message, sqlstate, &task);
+	*failure_id = ft_failure_of_task(&execution, &task, message, sqlstate, false);
 	ft_engine_leave(&engine);
 
 	PG_RETURN_UUID_P(failure_id);

@@ -8,6 +8,8 @@
 #ifndef FT_FAILURE_H
 #define FT_FAILURE_H
 
+#include "orchestration/task.h"
+
 typedef enum FtFailureType
 {
 	FT_FAILURE_TRANSIENT,
@@ -19,5 +21,15 @@ extern const char *ft_failure_type_name(FtFailureType type);
 
 /* An error for a name that is none of the three. */
 extern FtFailureType ft_failure_type_of(const char *name);
+
+/*
+ * Record that a locked running task has failed.  A time limit that ran out may
+ * be long enough the next time, whatever its SQLSTATE says of others.
+ */
+extern pg_uuid_t ft_failure_of_task(FtExecution *execution, FtTask *task, const char *message,
+									const char *sqlstate, bool is_timeout);
+
+/* Whether it is a time limit that ended a statement, and no user's cancel. */
+extern bool ft_failure_is_timeout(const ErrorData *error);
 
 #endif							/* FT_FAILURE_H */

@@ -77,6 +77,13 @@ FT_STATEMENT(settle_owners,
 			 "   AND (execution.owner, execution.owner_oid) <> (role.rolname, role.oid)",
 			 BOOLOID);
 
+FT_STATEMENT_NOARGS(settle_tasks,
+					"UPDATE ft.orchestration_tasks AS task"
+					"   SET owner_oid = execution.owner_oid"
+					"  FROM ft.orchestration_executions AS execution"
+					" WHERE execution.execution_id = task.execution_id"
+					"   AND task.owner_oid <> execution.owner_oid");
+
 /* How many unfinished executions were made elsewhere. */
 static int64
 count_foreign_executions(void)
@@ -141,6 +148,7 @@ ft_adopt(PG_FUNCTION_ARGS)
 	ft_engine_enter(&engine);
 	made_here = (count_foreign_executions() == 0);
 	settled = (int64) ft_run(&settle_owners, FT_ARGS(FT_VALUE(BoolGetDatum(made_here))));
+	ft_run(&settle_tasks, NULL);
 	ft_run(&delete_installations, FT_ARGS(FT_VALUE(BoolGetDatum(true))));
 	ft_run(&insert_installation,
 		   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),

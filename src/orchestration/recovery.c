@@ -18,6 +18,7 @@
 
 #include "errors.h"
 #include "orchestration/compensation.h"
+#include "orchestration/ready.h"
 #include "orchestration/recovery.h"
 #include "transaction.h"
 #include "uuid.h"
@@ -131,6 +132,7 @@ act(FtRecoveryPlan *plan, const FtRecoveryContext *context)
 				   FT_TIME(context->now),
 				   FT_VALUE(BoolGetDatum(plan->action == FT_RECOVERY_RETRY))));
 
+	ft_ready_recount(&execution->execution_id, context->now);
 	if (plan->action == FT_RECOVERY_RETRY)
 		ft_execution_complete_if_done(execution);
 	else if (plan->ncompensations == 0)

@@ -30,7 +30,8 @@
 PG_FUNCTION_INFO_V1(ft_plan_recovery);
 
 #define TASK_COLUMNS \
-	"SELECT task_id, task_name, status, compensation, completion_order, failures" \
+	"SELECT task_id, task_name, status, compensation, completion_order, failures," \
+	"       coalesce(ceil(extract(epoch FROM backoff) * 1000), 0)::bigint" \
 	"  FROM ft.orchestration_tasks" \
 	" WHERE execution_id = $1" \
 	" ORDER BY task_id"
@@ -68,12 +69,13 @@ ft_recovery_action_of(FtFailureType type)
 }
 
 TimestampTz
-ft_backoff(TimestampTz now, int failures)
+ft_backoff(TimestampTz now, int failures, int64 first)
 {
-	double		delay = ldexp((double) ft_recovery_backoff, Min(Max(failures - 1, 0), 40));
+	double		delay = ldexp((double) (first > 0 ? first : ft_recovery_backoff),
+							  Min(Max(failures - 1, 0), 40));
 	double		jitter;
 
-	delay = Min(delay, (double) ft_recovery_backoff_limit);
+	delay = Min(delay, (double) Max(ft_recovery_backoff_limit, first));
 	jitter = delay * ft_recovery_jitter * pg_prng_double(&pg_global_prng_state);
 	return TimestampTzPlusMilliseconds(now, (int64) (delay - jitter));
 }
@@ -97,6 +99,7 @@ gather_tasks(FtRecoveryPlan *plan, bool for_update)
 		task->completion_order = ft_column_is_null(row, 5) ? 0 : ft_column_int64(row, 5);
 		task->failures = ft_column_int32(row, 6);
 		task->next_attempt_at = DT_NOBEGIN;
+		task->backoff = ft_column_int64(row, 7);
 	}
 }
 
@@ -132,7 +135,7 @@ decide_retry(FtPlannedTask *task, const FtRecoveryContext *context)
 		/* a lost attempt counts, or a task that kills its worker never ends */
 		if (task->from == FT_TASK_RUNNING)
 			task->failures++;
-		task->next_attempt_at = ft_backoff(context->now, task->failures);
+		task->next_attempt_at = ft_backoff(context->now, task->failures, task->backoff);
 		if (context->by_hand)
 			task->failures = 0;
 	}
@@ -148,9 +151,10 @@ decide_rollback(FtRecoveryPlan *plan, FtPlannedTask *task)
 	switch (task->from)
 	{
 		case FT_TASK_COMPLETED:
+		case FT_TASK_SKIPPED:
 			if (completed_at_checkpoint(plan, task))
 				break;
-			apply(task, task->compensation ? FT_TASK_COMPENSATE : FT_TASK_RESET);
+			apply(task, task->from == FT_TASK_COMPLETED && task->compensation ? FT_TASK_COMPENSATE : FT_TASK_RESET);
 			break;
 		case FT_TASK_COMPENSATING:
 		case FT_TASK_COMPENSATION_FAILED:
@@ -184,6 +188,7 @@ decide_compensation(FtPlannedTask *task)
 		case FT_TASK_RUNNING:
 			apply(task, FT_TASK_CANCEL);
 			break;
+		case FT_TASK_SKIPPED:
 		case FT_TASK_FAILED:
 		case FT_TASK_CANCELLED:
 		case FT_TASK_COMPENSATED:

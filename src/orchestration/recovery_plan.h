@@ -30,6 +30,7 @@ typedef struct FtPlannedTask
 	char	   *compensation;	/* or NULL */
 	int64		completion_order;	/* 0 where it has not completed */
 	int			failures;
+	int64		backoff;		/* its first delay, ms; 0: the setting's */
 	bool		changes;		/* not left alone */
 	bool		afresh;			/* forgets its result and its failures */
 	TimestampTz next_attempt_at;	/* of a retry; DT_NOBEGIN: at once */
@@ -57,8 +58,11 @@ typedef struct FtRecoveryContext
 extern const char *ft_recovery_action_name(FtRecoveryAction action);
 extern FtRecoveryAction ft_recovery_action_of(FtFailureType type);
 
-/* Delay before the next try after a number of failed ones, with jitter. */
-extern TimestampTz ft_backoff(TimestampTz now, int failures);
+/*
+ * When to try again after a number of failures, with jitter.  The first delay
+ * is in milliseconds; 0 is that of the setting.
+ */
+extern TimestampTz ft_backoff(TimestampTz now, int failures, int64 first);
 
 /*
  * Gather the tasks (locked, if for_update) and decide.  plan->execution and

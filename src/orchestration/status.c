@@ -31,6 +31,7 @@ static const char *const execution_status_names[FT_EXECUTION_STATUSES] = {
 	[FT_EXECUTION_COMPENSATING] = "COMPENSATING",
 	[FT_EXECUTION_COMPENSATED] = "COMPENSATED",
 	[FT_EXECUTION_COMPENSATION_FAILED] = "COMPENSATION_FAILED",
+	[FT_EXECUTION_CANCELLED] = "CANCELLED",
 };
 
 static const char *const execution_event_names[] = {
@@ -44,12 +45,14 @@ static const char *const execution_event_names[] = {
 	[FT_EXECUTION_COMPENSATE] = "compensate",
 	[FT_EXECUTION_FINISH_COMPENSATION] = "finish_compensation",
 	[FT_EXECUTION_FAIL_COMPENSATION] = "fail_compensation",
+	[FT_EXECUTION_CANCEL] = "cancel",
 };
 
 static const char *const task_status_names[FT_TASK_STATUSES] = {
 	[FT_TASK_PENDING] = "PENDING",
 	[FT_TASK_RUNNING] = "RUNNING",
 	[FT_TASK_COMPLETED] = "COMPLETED",
+	[FT_TASK_SKIPPED] = "SKIPPED",
 	[FT_TASK_FAILED] = "FAILED",
 	[FT_TASK_CANCELLED] = "CANCELLED",
 	[FT_TASK_COMPENSATING] = "COMPENSATING",
@@ -60,6 +63,8 @@ static const char *const task_status_names[FT_TASK_STATUSES] = {
 static const char *const task_event_names[] = {
 	[FT_TASK_START] = "start",
 	[FT_TASK_COMPLETE] = "complete",
+	[FT_TASK_SKIP] = "skip",
+	[FT_TASK_RELEASE] = "release",
 	[FT_TASK_FAIL] = "fail",
 	[FT_TASK_RETRY] = "retry",
 	[FT_TASK_RESET] = "reset",
@@ -98,6 +103,7 @@ static const ExecutionTransition execution_transitions[] = {
 	E(PENDING, RETRY, PENDING, "nothing has failed, so nothing changes"),
 	E(PENDING, ROLL_BACK, ROLLING_BACK, "an operator takes it back to a checkpoint"),
 	E(PENDING, COMPENSATE, COMPENSATING, "an operator abandons it"),
+	E(PENDING, CANCEL, CANCELLED, "an operator gives it up before it has begun"),
 	E(RUNNING, ADD_TASK, RUNNING, "tasks are added while others run"),
 	E(RUNNING, START_TASK, RUNNING, "a further task starts"),
 	E(RUNNING, COMPLETE, COMPLETED, "the last task has completed"),
@@ -105,11 +111,13 @@ static const ExecutionTransition execution_transitions[] = {
 	E(RUNNING, RETRY, RUNNING, "an operator has lost tasks run again"),
 	E(RUNNING, ROLL_BACK, ROLLING_BACK, "an operator takes it back to a checkpoint"),
 	E(RUNNING, COMPENSATE, COMPENSATING, "an operator abandons it"),
+	E(RUNNING, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(COMPLETED, ADD_TASK, RUNNING, "a further task is added, so it goes on"),
 	E(FAILED, FAIL, FAILED, "another failure before the first was recovered"),
 	E(FAILED, RETRY, RUNNING, "transient: failed and lost tasks become due again"),
 	E(FAILED, ROLL_BACK, ROLLING_BACK, "permanent: back to a checkpoint"),
 	E(FAILED, COMPENSATE, COMPENSATING, "partial: completed tasks are compensated"),
+	E(FAILED, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(ROLLING_BACK, FINISH_ROLLBACK, ROLLED_BACK, "what was done since the checkpoint is undone"),
 	E(ROLLING_BACK, FAIL_COMPENSATION, COMPENSATION_FAILED, "a compensation failed too often"),
 	E(ROLLED_BACK, ADD_TASK, ROLLED_BACK, "tasks are added before it is resumed"),
@@ -118,6 +126,7 @@ static const ExecutionTransition execution_transitions[] = {
 	E(ROLLED_BACK, FAIL, FAILED, "a failure is recorded while it is stopped"),
 	E(ROLLED_BACK, ROLL_BACK, ROLLING_BACK, "an operator takes it back further"),
 	E(ROLLED_BACK, COMPENSATE, COMPENSATING, "an operator abandons it"),
+	E(ROLLED_BACK, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(COMPENSATING, FINISH_COMPENSATION, COMPENSATED, "every completed task is compensated"),
 	E(COMPENSATING, FAIL_COMPENSATION, COMPENSATION_FAILED, "a compensation failed too often"),
 	E(COMPENSATION_FAILED, COMPENSATE, COMPENSATING, "the remaining compensations are tried again"),
@@ -129,12 +138,15 @@ static const TaskTransition task_transitions[] = {
 	T(PENDING, RESET, PENDING, "a rollback leaves it as it is"),
 	T(PENDING, CANCEL, CANCELLED, "its execution is compensated"),
 	T(RUNNING, COMPLETE, COMPLETED, "its worker reports the result"),
+	T(RUNNING, SKIP, SKIPPED, "its condition is not true"),
 	T(RUNNING, FAIL, FAILED, "its worker reports the failure"),
+	T(RUNNING, RELEASE, PENDING, "its executor was lost or left: due again at once"),
 	T(RUNNING, RETRY, PENDING, "its worker was lost: due again after a delay"),
 	T(RUNNING, RESET, PENDING, "a rollback ends the attempt"),
 	T(RUNNING, CANCEL, CANCELLED, "its execution is compensated; the attempt is over"),
 	T(COMPLETED, RESET, PENDING, "a rollback; it has no compensation to run"),
 	T(COMPLETED, COMPENSATE, COMPENSATING, "its compensation is due"),
+	T(SKIPPED, RESET, PENDING, "a rollback: its condition is looked at again"),
 	T(FAILED, RETRY, PENDING, "due again after a delay"),
 	T(FAILED, RESET, PENDING, "a rollback"),
 	T(CANCELLED, RESET, PENDING, "a rollback"),
@@ -150,27 +162,32 @@ static const TaskTransition task_transitions[] = {
 #undef T
 
 #define ALLOW(status_)	(1 << FT_TASK_##status_)
+#define ALLOW_ENDED		(ALLOW(COMPLETED) | ALLOW(SKIPPED))
 
 /* Which statuses the tasks of an execution may have. */
 static const int allowed_task_statuses[FT_EXECUTION_STATUSES] = {
-	[FT_EXECUTION_PENDING] = ALLOW(PENDING),
-	[FT_EXECUTION_RUNNING] = ALLOW(PENDING) | ALLOW(RUNNING) | ALLOW(COMPLETED),
-	[FT_EXECUTION_COMPLETED] = ALLOW(COMPLETED),
-	[FT_EXECUTION_FAILED] = ALLOW(PENDING) | ALLOW(RUNNING) | ALLOW(COMPLETED) |
+	[FT_EXECUTION_PENDING] = ALLOW(PENDING) |
+	ALLOW(RUNNING),				/* claimed, and not begun yet */
+	[FT_EXECUTION_RUNNING] = ALLOW(PENDING) | ALLOW(RUNNING) | ALLOW_ENDED,
+	[FT_EXECUTION_COMPLETED] = ALLOW_ENDED,
+	[FT_EXECUTION_FAILED] = ALLOW(PENDING) | ALLOW(RUNNING) | ALLOW_ENDED |
 	ALLOW(FAILED),
-	[FT_EXECUTION_ROLLING_BACK] = ALLOW(PENDING) | ALLOW(COMPLETED) |
+	[FT_EXECUTION_ROLLING_BACK] = ALLOW(PENDING) | ALLOW_ENDED |
 	ALLOW(COMPENSATING),
-	[FT_EXECUTION_ROLLED_BACK] = ALLOW(PENDING) | ALLOW(COMPLETED),
-	[FT_EXECUTION_COMPENSATING] = ALLOW(COMPLETED) | ALLOW(FAILED) |
+	[FT_EXECUTION_ROLLED_BACK] = ALLOW(PENDING) | ALLOW_ENDED,
+	[FT_EXECUTION_COMPENSATING] = ALLOW_ENDED | ALLOW(FAILED) |
 	ALLOW(CANCELLED) | ALLOW(COMPENSATING) | ALLOW(COMPENSATED),
-	[FT_EXECUTION_COMPENSATED] = ALLOW(COMPLETED) | ALLOW(FAILED) |
+	[FT_EXECUTION_COMPENSATED] = ALLOW_ENDED | ALLOW(FAILED) |
 	ALLOW(CANCELLED) | ALLOW(COMPENSATED),
-	[FT_EXECUTION_COMPENSATION_FAILED] = ALLOW(PENDING) | ALLOW(COMPLETED) |
+	[FT_EXECUTION_COMPENSATION_FAILED] = ALLOW(PENDING) | ALLOW_ENDED |
 	ALLOW(FAILED) | ALLOW(CANCELLED) | ALLOW(COMPENSATING) |
 	ALLOW(COMPENSATED) | ALLOW(COMPENSATION_FAILED),
+	[FT_EXECUTION_CANCELLED] = ALLOW_ENDED | ALLOW(FAILED) |
+	ALLOW(CANCELLED) | ALLOW(COMPENSATED),
 };
 
 #undef ALLOW
+#undef ALLOW_ENDED
 
 const char *
 ft_execution_status_name(FtExecutionStatus status)
@@ -238,7 +255,8 @@ ft_task_transition(FtTaskStatus from, FtTaskEvent event, FtTaskStatus *to)
 bool
 ft_execution_is_finished(FtExecutionStatus status)
 {
-	return status == FT_EXECUTION_COMPLETED || status == FT_EXECUTION_COMPENSATED;
+	return status == FT_EXECUTION_COMPLETED || status == FT_EXECUTION_COMPENSATED ||
+		status == FT_EXECUTION_CANCELLED;
 }
 
 bool

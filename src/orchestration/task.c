@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 
 #include "errors.h"
+#include "orchestration/ready.h"
 #include "orchestration/task.h"
 #include "uuid.h"
 
@@ -30,10 +31,11 @@ PG_FUNCTION_INFO_V1(ft_complete_task);
 
 FT_STATEMENT(insert_task,
 			 "INSERT INTO ft.orchestration_tasks"
-			 " (task_id, execution_id, task_name, command, compensation, critical, depends_on, created_at)"
-			 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+			 " (task_id, execution_id, task_name, command, compensation, critical, depends_on,"
+			 "  created_at, owner_oid)"
+			 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 			 " ON CONFLICT (execution_id, task_name) DO NOTHING",
-			 UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTARRAYOID, TIMESTAMPTZOID);
+			 UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTARRAYOID, TIMESTAMPTZOID, OIDOID);
 FT_STATEMENT(unknown_dependency,
 			 "SELECT name FROM unnest($2) AS name"
 			 " WHERE NOT EXISTS (SELECT FROM ft.orchestration_tasks"
@@ -44,7 +46,7 @@ FT_STATEMENT(task_execution,
 			 "SELECT execution_id FROM ft.orchestration_tasks WHERE task_id = $1",
 			 UUIDOID);
 FT_STATEMENT(lock_task,
-			 "SELECT task_name, status, attempt, failures, next_attempt_at"
+			 "SELECT task_name, status, attempt, failures, next_attempt_at, losses"
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE task_id = $1 FOR NO KEY UPDATE",
 			 UUIDOID);
@@ -55,7 +57,7 @@ FT_STATEMENT(unmet_dependency,
 			 " WHERE task.task_id = $1"
 			 "   AND needed.execution_id = task.execution_id"
 			 "   AND needed.task_name = ANY (task.depends_on)"
-			 "   AND needed.status <> 'COMPLETED'"
+			 "   AND needed.status NOT IN ('COMPLETED', 'SKIPPED')"
 			 " ORDER BY needed.task_id LIMIT 1",
 			 UUIDOID);
 FT_STATEMENT(set_started,
@@ -111,14 +113,11 @@ ft_task_require_execution(const pg_uuid_t *task_id, const pg_uuid_t *execution_i
 						 ft_uuid_string(execution_id))));
 }
 
-void
-ft_task_lock(const pg_uuid_t *task_id, Oid caller, FtExecution *execution, FtTask *task)
+static bool
+read_task(const pg_uuid_t *task_id, FtTask *task)
 {
-	pg_uuid_t	execution_id = execution_of_task(task_id);
-
-	ft_execution_lock(execution, &execution_id, caller);
 	if (ft_run(&lock_task, FT_ARGS(FT_UUID(task_id))) == 0)
-		report_unknown_task(task_id);
+		return false;
 
 	task->task_id = *task_id;
 	task->name = ft_column_text(0, 1);
@@ -126,6 +125,29 @@ ft_task_lock(const pg_uuid_t *task_id, Oid caller, FtExecution *execution, FtTas
 	task->attempt = ft_column_int32(0, 3);
 	task->failures = ft_column_int32(0, 4);
 	task->next_attempt_at = ft_column_is_null(0, 5) ? DT_NOBEGIN : ft_column_time(0, 5);
+	task->losses = ft_column_int32(0, 6);
+	return true;
+}
+
+void
+ft_task_lock(const pg_uuid_t *task_id, Oid caller, FtExecution *execution, FtTask *task)
+{
+	pg_uuid_t	execution_id = execution_of_task(task_id);
+
+	ft_execution_lock(execution, &execution_id, caller);
+	if (!read_task(task_id, task))
+		report_unknown_task(task_id);
+}
+
+bool
+ft_task_try_lock(const pg_uuid_t *task_id, FtExecution *execution, FtTask *task)
+{
+	pg_uuid_t	execution_id;
+
+	if (ft_run(&task_execution, FT_ARGS(FT_UUID(task_id))) == 0)
+		return false;
+	execution_id = ft_column_uuid(0, 1);
+	return ft_execution_try_lock(execution, &execution_id) && read_task(task_id, task);
 }
 
 void
@@ -197,13 +219,15 @@ ft_add_task(PG_FUNCTION_ARGS)
 					   PG_ARGISNULL(3) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(3)),
 					   FT_VALUE(PG_GETARG_DATUM(4)),
 					   FT_VALUE(PG_GETARG_DATUM(5)),
-					   FT_TIME(GetCurrentTimestamp()))) == 0)
+					   FT_TIME(GetCurrentTimestamp()),
+					   FT_VALUE(ObjectIdGetDatum(execution.owner_oid)))) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("task \"%s\" already exists in the execution",
 						text_to_cstring(PG_GETARG_TEXT_PP(1))),
 				 errdetail("Tasks of one execution are told apart by their names."),
 				 errhint("Choose another name.")));
+	ft_ready_recount(&execution.execution_id, GetCurrentTimestamp());
 	ft_engine_leave(&engine);
 
 	PG_RETURN_UUID_P(task_id);
@@ -289,6 +313,7 @@ ft_complete_task(PG_FUNCTION_ARGS)
 				   FT_TIME(now),
 				   FT_VALUE(Int64GetDatum(ft_column_int64(0, 1)))));
 	ft_execution_complete_if_done(&execution);
+	ft_ready_recount(&execution.execution_id, now);
 	ft_engine_leave(&engine);
 
 	PG_RETURN_VOID();

@@ -19,6 +19,7 @@ typedef struct FtTask
 	FtTaskStatus status;
 	int			attempt;
 	int			failures;
+	int			losses;
 	TimestampTz next_attempt_at;	/* DT_NOBEGIN: no delay */
 } FtTask;
 
@@ -29,6 +30,10 @@ extern void ft_task_require_execution(const pg_uuid_t *task_id,
 /* Lock the execution of a task, then the task, and read both. */
 extern void ft_task_lock(const pg_uuid_t *task_id, Oid caller,
 						 FtExecution *execution, FtTask *task);
+
+/* The same without waiting: false if the execution is locked, or gone. */
+extern bool ft_task_try_lock(const pg_uuid_t *task_id, FtExecution *execution,
+							 FtTask *task);
 
 /* An error unless the attempt is still the current one. */
 extern void ft_task_require_attempt(const FtTask *task, int attempt);

@@ -25,6 +25,22 @@ CREATE TABLE ft.orchestration_tasks (
     compensation_worker bigint,
     compensation_error_sqlstate text,
     compensation_error_message text,
+    owner_oid oid NOT NULL,
+    queue text NOT NULL DEFAULT 'default',
+    priority smallint NOT NULL DEFAULT 0,
+    execution_mode text NOT NULL DEFAULT 'transactional',
+    short boolean NOT NULL DEFAULT false,
+    condition text,
+    timeout interval,
+    max_attempts integer,
+    backoff interval,
+    unmet integer NOT NULL DEFAULT 0,
+    has_successors boolean NOT NULL DEFAULT false,
+    due_at timestamptz,
+    worker_pid integer,
+    worker_epoch bigint,
+    worker_id bigint,
+    losses integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
@@ -34,9 +50,26 @@ CREATE TABLE ft.orchestration_tasks (
     CONSTRAINT orchestration_tasks_execution FOREIGN KEY (execution_id)
         REFERENCES ft.orchestration_executions ON DELETE CASCADE,
     CONSTRAINT orchestration_tasks_status CHECK (status IN (
-        'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED',
-        'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED'))
-);
+        'PENDING', 'RUNNING', 'COMPLETED', 'SKIPPED', 'FAILED', 'CANCELLED',
+        'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED')),
+    CONSTRAINT orchestration_tasks_mode CHECK (execution_mode IN (
+        'transactional', 'non_transactional', 'external'))
+)
+-- every step is updated at least twice
+WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+-- What can be started, in the order in which it is: a lane for each queue and
+-- priority of an owner.
+CREATE INDEX idx_tasks_due ON ft.orchestration_tasks
+    (owner_oid, queue, (- priority::integer), due_at, task_id)
+    WHERE due_at IS NOT NULL AND execution_mode <> 'external';
+-- the same for workers outside
+CREATE INDEX idx_tasks_due_external ON ft.orchestration_tasks
+    (queue, (- priority::integer), due_at, task_id)
+    WHERE due_at IS NOT NULL AND execution_mode = 'external';
+-- what was started, by whom: small, looked at when a worker is lost
+CREATE INDEX idx_tasks_running ON ft.orchestration_tasks (worker_epoch, worker_id)
+    WHERE status = 'RUNNING' AND worker_id IS NOT NULL;
 
 -- the next compensation of an execution
 CREATE INDEX idx_tasks_compensating ON ft.orchestration_tasks (execution_id, completion_order)
@@ -74,6 +107,26 @@ COMMENT ON COLUMN ft.orchestration_tasks.failures IS
 'failed attempts since it was last begun afresh';
 COMMENT ON COLUMN ft.orchestration_tasks.next_attempt_at IS
 'not to be started before this time';
+COMMENT ON COLUMN ft.orchestration_tasks.owner_oid IS
+'OID of the execution''s owner, for who looks for something to do';
+COMMENT ON COLUMN ft.orchestration_tasks.execution_mode IS
+'transactional: its command and the record of it commit together; non_transactional: its command runs by itself, at least once; external: a worker outside claims it';
+COMMENT ON COLUMN ft.orchestration_tasks.short IS
+'may share a commit with other short steps';
+COMMENT ON COLUMN ft.orchestration_tasks.condition IS
+'query that is run first: the step is skipped unless it returns true';
+COMMENT ON COLUMN ft.orchestration_tasks.timeout IS
+'longest time that an attempt may take';
+COMMENT ON COLUMN ft.orchestration_tasks.unmet IS
+'how many of the tasks that it depends on have neither completed nor been skipped';
+COMMENT ON COLUMN ft.orchestration_tasks.due_at IS
+'an executor may start it from then on; null while it must not be started';
+COMMENT ON COLUMN ft.orchestration_tasks.worker_id IS
+'executor that runs it, by a number that is used once in a start of the server';
+COMMENT ON COLUMN ft.orchestration_tasks.worker_epoch IS
+'start of the server in which that executor runs';
+COMMENT ON COLUMN ft.orchestration_tasks.losses IS
+'how often the executor that ran it was lost';
 COMMENT ON COLUMN ft.orchestration_tasks.completion_order IS
 'its place in the order of completion; compensations run in reverse';
 COMMENT ON COLUMN ft.orchestration_tasks.compensation_losses IS

@@ -25,6 +25,11 @@
 
 PG_FUNCTION_INFO_V1(ft_validate_execution);
 
+/* What due_at of a task depends on; see ready.c. */
+#define DUE_CONDITION \
+	"task.status = 'PENDING' AND task.unmet = 0 AND execution.managed" \
+	" AND execution.paused_at IS NULL AND execution.parked_reason IS NULL AND execution.status IN ('PENDING', 'RUNNING')"
+
 #define INVARIANTS \
 	"SELECT 'execution', execution_id::text, 'it has no checkpoint to recover from'" \
 	"  FROM execution WHERE NOT EXISTS (SELECT FROM checkpoint)" \
@@ -33,14 +38,14 @@ PG_FUNCTION_INFO_V1(ft_validate_execution);
 	"  FROM execution WHERE status = 'COMPLETED' AND NOT EXISTS (SELECT FROM task)" \
 	" UNION ALL " \
 	"SELECT 'execution', execution_id::text, 'it is finished, and finished_at is null'" \
-	"  FROM execution WHERE status IN ('COMPLETED', 'COMPENSATED') AND finished_at IS NULL" \
+	"  FROM execution WHERE status IN ('COMPLETED', 'COMPENSATED', 'CANCELLED') AND finished_at IS NULL" \
 	" UNION ALL " \
 	"SELECT 'execution', execution_id::text, 'it is not finished, and finished_at is set'" \
-	"  FROM execution WHERE status NOT IN ('COMPLETED', 'COMPENSATED') AND finished_at IS NOT NULL" \
+	"  FROM execution WHERE status NOT IN ('COMPLETED', 'COMPENSATED', 'CANCELLED') AND finished_at IS NOT NULL" \
 	" UNION ALL " \
 	"SELECT 'execution', execution_id::text, 'all its tasks have completed, and it has not'" \
 	"  FROM execution WHERE status = 'RUNNING'" \
-	"   AND (SELECT count(*) > 0 AND bool_and(task.status = 'COMPLETED') FROM task)" \
+	"   AND (SELECT count(*) > 0 AND bool_and(task.status IN ('COMPLETED', 'SKIPPED')) FROM task)" \
 	" UNION ALL " \
 	"SELECT 'execution', execution_id::text, 'it has failed, and no failure of it is left to recover'" \
 	"  FROM execution WHERE status = 'FAILED'" \
@@ -86,7 +91,25 @@ PG_FUNCTION_INFO_V1(ft_validate_execution);
 	"SELECT 'task', task.task_name, 'it runs, and depends on \"' || needed.task_name || '\", which is ' || needed.status" \
 	"  FROM task, task AS needed" \
 	" WHERE task.status = 'RUNNING' AND needed.task_name = ANY (task.depends_on)" \
-	"   AND needed.status <> 'COMPLETED'" \
+	"   AND needed.status NOT IN ('COMPLETED', 'SKIPPED')" \
+	" UNION ALL " \
+	"SELECT 'execution', execution_id::text, 'tasks_left is ' || tasks_left || ', and '" \
+	"       || (SELECT count(*) FROM task WHERE status NOT IN ('COMPLETED', 'SKIPPED')) || ' are'" \
+	"  FROM execution" \
+	" WHERE tasks_left <> (SELECT count(*) FROM task WHERE status NOT IN ('COMPLETED', 'SKIPPED'))" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'unmet is ' || task.unmet || ', and ' || count(needed.task_id) || ' are'" \
+	"  FROM task LEFT JOIN task AS needed ON needed.task_name = ANY (task.depends_on)" \
+	"   AND needed.status NOT IN ('COMPLETED', 'SKIPPED')" \
+	" WHERE task.status = 'PENDING'" \
+	" GROUP BY task.task_name, task.unmet HAVING task.unmet <> count(needed.task_id)" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'an executor may start it, and must not'" \
+	"  FROM task, execution WHERE task.due_at IS NOT NULL" \
+	"   AND NOT (" DUE_CONDITION ")" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'an executor must not start it, and should'" \
+	"  FROM task, execution WHERE task.due_at IS NULL AND " DUE_CONDITION \
 	" UNION ALL " \
 	"SELECT 'checkpoint', checkpoint_id::text, 'its state_data speaks of another execution'" \
 	"  FROM checkpoint WHERE state_data ->> 'execution_id' IS DISTINCT FROM execution_id::text" \

@@ -39,7 +39,9 @@
 
 #include "guc.h"
 #include "orchestration/compensation.h"
+#include "orchestration/step.h"
 #include "shmem.h"
+#include "transaction.h"
 #include "worker/executor.h"
 #include "worker/worker.h"
 
@@ -48,6 +50,12 @@
 
 /* An executor hands its place to others that wait after so long. */
 #define PLACE_KEPT_MS			1000
+
+/* How often compensations are looked for first. */
+#define COMPENSATION_TURN		16
+
+/* After steps that took less several are claimed at a time. */
+#define QUICK_STEP_MS			5
 
 static bool leaving = false;
 static bool fruitless = false;	/* there was nothing to claim, ever */
@@ -169,114 +177,288 @@ reset_session(void)
 	CommitTransactionCommand();
 }
 
-/*
- * Claim the next execution.  The claim need not wait for the disk: if it is
- * lost in a crash, so is everything that was done under it.
- */
-static bool
-claim_next(FtCompensationClaim *claim, MemoryContext context)
+/* What this process is at, and what it does next. */
+typedef struct Executor
 {
-	bool		claimed;
+	FtExecutorSlot *slot;
+	MemoryContext context;		/* reset when there is nothing to go on with */
+	TimestampTz started_at;
+	List	   *steps;			/* of FtStepClaim, to be run one after another */
+	FtCompensationClaim compensation;
+	bool		has_compensation;
+	int			rounds;
+	bool		batch;			/* the last steps were quick: claim several */
+	bool		worked;			/* it has run something */
+	bool		waiting;		/* others may take it for idle */
+	TimestampTz idle_since;
+} Executor;
 
+/*
+ * A claim need not wait for the disk: if it is lost in a crash, so is
+ * everything that was done under it.
+ */
+static void
+begin_claiming(void)
+{
 	ft_worker_begin("claiming");
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	MemoryContextSwitchTo(context);
-	claimed = ft_compensation_claim(GetCurrentTimestamp(), claim);
-	ft_worker_commit();
-	MemoryContextSwitchTo(context);
-	return claimed;
 }
 
-/* Run what was claimed; after an error, record it. */
+static bool
+claim_compensation(Executor *self)
+{
+	begin_claiming();
+	MemoryContextSwitchTo(self->context);
+	self->has_compensation = ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
+	ft_worker_commit();
+	MemoryContextSwitchTo(self->context);
+	return self->has_compensation;
+}
+
+static bool
+claim_steps(Executor *self)
+{
+	begin_claiming();
+	MemoryContextSwitchTo(self->context);
+	self->steps = ft_step_claim(GetCurrentTimestamp(), self->batch);
+	ft_worker_commit();
+	MemoryContextSwitchTo(self->context);
+	return self->steps != NIL;
+}
+
+/*
+ * Claim what is next.  Steps and compensations take turns in being looked for
+ * first, with more turns for steps: of them there are more.
+ */
+static bool
+claim_next(Executor *self)
+{
+	if (self->rounds++ % COMPENSATION_TURN == 0)
+		return claim_compensation(self) || claim_steps(self);
+	return claim_steps(self) || claim_compensation(self);
+}
+
+/* Limit the time of what runs next. */
 static void
-run_claimed(const FtCompensationClaim *claim, MemoryContext context)
+limit_time(int64 timeout)
+{
+	if (timeout == 0 || (ft_step_timeout > 0 && ft_step_timeout < timeout))
+		timeout = ft_step_timeout;
+	if (timeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, (int) Min(timeout, PG_INT32_MAX));
+}
+
+/*
+ * Run something in a transaction of its own, with deferred triggers as a part
+ * of it.  Returns the error that ended it, or NULL.
+ */
+static ErrorData *
+run_in_transaction(Executor *self, const char *activity, int64 timeout,
+				   void (*body) (Executor *self, void *claim), void *claim)
 {
 	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
 	{
-		ft_worker_begin(claim->command);
-		if (ft_step_timeout > 0)
-			enable_timeout_after(STATEMENT_TIMEOUT, ft_step_timeout);
-		ft_compensation_run(claim);
-
-		/* Deferred triggers are part of it, so the limit holds for them. */
+		ft_worker_begin(activity);
+		limit_time(timeout);
+		MemoryContextSwitchTo(self->context);
+		body(self, claim);
 		ft_worker_commit();
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	}
 	PG_CATCH();
 	{
-		error = ft_worker_recover_from_error(context);
+		error = ft_worker_recover_from_error(self->context);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(self->context);
 
 	/* A limit or cancel that came just too late is nobody's any more. */
 	QueryCancelPending = false;
 
+	/* The command may have left the session such that recording would fail. */
+	if (error != NULL)
+		reset_session();
+	return error;
+}
+
+static void
+compensation_body(Executor *self, void *claim)
+{
+	ft_compensation_run(claim);
+}
+
+static void
+run_compensation(Executor *self)
+{
+	ErrorData  *error = run_in_transaction(self, self->compensation.command, 0,
+										   compensation_body, &self->compensation);
+
 	if (error != NULL)
 	{
-		/* The command may have left the session such that this would fail. */
-		reset_session();
 		ft_worker_begin("recording a failure");
-		ft_compensation_failed(claim, error);
+		ft_compensation_failed(&self->compensation, error);
 		ft_worker_commit();
-		MemoryContextSwitchTo(context);
+		MemoryContextSwitchTo(self->context);
 	}
+}
+
+/* What a step is about to go on with counts only when it has committed. */
+static FtStepClaim *successor;
+
+static void
+step_body(Executor *self, void *claim)
+{
+	successor = ft_step_run(claim, true);
+}
+
+static void
+run_step(Executor *self, FtStepClaim *claim)
+{
+	ErrorData  *error;
+	TimestampTz began_at = GetCurrentTimestamp();
+
+	successor = NULL;
+	error = run_in_transaction(self, claim->command ? claim->command : claim->name,
+							   claim->timeout, step_body, claim);
+	if (error != NULL)
+	{
+		ft_worker_begin("recording a failure");
+		ft_step_failed(claim, error);
+		ft_worker_commit();
+		MemoryContextSwitchTo(self->context);
+	}
+	else if (successor != NULL)
+		self->steps = lcons(successor, self->steps);
+	self->batch = error == NULL &&
+		!TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), QUICK_STEP_MS);
+}
+
+/* What was claimed and will not be run here is for others. */
+static void
+release_steps(Executor *self)
+{
+	ListCell   *cell;
+
+	if (self->steps == NIL)
+		return;
+	ft_worker_begin("releasing");
+	MemoryContextSwitchTo(self->context);
+	foreach(cell, self->steps)
+		ft_step_release(lfirst(cell));
+	ft_wake_executor_at_commit(self->slot->owner);
+	ft_worker_commit();
+	MemoryContextSwitchTo(self->context);
+	self->steps = NIL;
+}
+
+static void
+publish_state(Executor *self, FtWorkerState state, bool executes)
+{
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	self->slot->process.state = state;
+	if (executes)
+	{
+		self->slot->last_tick = GetCurrentTimestamp();
+		self->slot->executed++;
+	}
+	LWLockRelease(ft_shared->lock);
+}
+
+/* Run one thing that has been claimed, in a session as good as new. */
+static void
+work(Executor *self)
+{
+	publish_state(self, FT_WORKER_RUNNING, true);
+	self->waiting = false;
+	if (self->worked)
+		reset_session();
+	self->worked = true;
+	if (self->has_compensation)
+	{
+		self->has_compensation = false;
+		run_compensation(self);
+	}
+	else
+	{
+		FtStepClaim *claim = linitial(self->steps);
+
+		self->steps = list_delete_first(self->steps);
+		run_step(self, claim);
+	}
+	pgstat_report_stat(false);
+}
+
+/*
+ * There was nothing to claim.  Who says that this process is idle looks once
+ * more: what became due before that was said has woken nobody.  False if it
+ * has been idle for long enough.
+ */
+static bool
+rest(Executor *self)
+{
+	TimestampTz until;
+
+	if (!self->waiting)
+	{
+		self->waiting = true;
+		self->idle_since = GetCurrentTimestamp();
+		publish_state(self, FT_WORKER_SLEEPING, false);
+		return true;
+	}
+	until = TimestampTzPlusMilliseconds(self->idle_since, ft_executor_idle_timeout);
+	if (!self->worked || GetCurrentTimestamp() >= until)
+		return false;
+	ft_worker_sleep(until, "FaultToleranceExecutor");
+	if (GetCurrentTimestamp() < until)
+		self->waiting = false;
+	return true;
 }
 
 void
 ft_executor_main(Datum main_arg)
 {
 	FtWorkerOrder order;
-	FtExecutorSlot *executor;
-	MemoryContext context;
-	TimestampTz started_at = GetCurrentTimestamp();
-	bool		reset = false;
+	Executor	self = {0};
 
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
-	executor = &ft_shared->executors[order.slot];
+	self.slot = &ft_shared->executors[order.slot];
+	self.started_at = GetCurrentTimestamp();
 
-	ft_worker_at_exit(executor_exit, PointerGetDatum(executor));
-	if (!attach(&order, executor))
+	ft_worker_at_exit(executor_exit, PointerGetDatum(self.slot));
+	if (!attach(&order, self.slot))
 		proc_exit(0);
 
 	ft_worker_signals();
 	BackgroundWorkerInitializeConnectionByOid(order.dboid, order.owner, 0);
 	ft_worker_pin_settings();
 
-	context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance executor",
-									ALLOCSET_DEFAULT_SIZES);
+	self.context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance executor",
+										 ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		FtCompensationClaim claim;
-
-		MemoryContextSwitchTo(context);
-		MemoryContextReset(context);
+		MemoryContextSwitchTo(self.context);
 		ft_worker_next_round(NULL);
 
-		if (told_to_leave(executor, started_at))
+		if (told_to_leave(self.slot, self.started_at))
 			break;
-		if (reset)
-			reset_session();
-		if (!claim_next(&claim, context))
+		if (self.steps == NIL)
 		{
-			fruitless = !reset;
-			break;
+			MemoryContextReset(self.context);
+			if (!claim_next(&self))
+			{
+				if (rest(&self))
+					continue;
+				break;
+			}
 		}
-
-		LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-		executor->process.state = FT_WORKER_RUNNING;
-		executor->last_tick = GetCurrentTimestamp();
-		executor->executed++;
-		LWLockRelease(ft_shared->lock);
-
-		run_claimed(&claim, context);
-		reset = true;
-		pgstat_report_stat(false);
+		work(&self);
 	}
 
+	release_steps(&self);
+	fruitless = !self.worked;
 	leaving = true;
 	proc_exit(0);
 }

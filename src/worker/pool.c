@@ -5,8 +5,8 @@
  *	  databases.
  *
  * One owner of one database has one executor, which works off all that is due
- * for that owner, and gets further ones only while those it has are busy with
- * long commands.  A scheduler that finds no place says so in its slot and is
+ * for that owner, and gets further ones, one at a time, only while those it has
+ * are busy and something is due.  A scheduler that finds no place says so in its slot and is
  * woken when an executor leaves.
  *
  * What is due for an owner may not be there to be done: somebody has the
@@ -32,9 +32,6 @@
 
 /* Executors that leave wake those that wait for a place; this is the net. */
 #define NO_PLACE_RETRY_MS	5000
-
-/* Past this an owner may get a further executor for what else is due. */
-#define LONG_COMMAND_MS		1000
 
 /* This scheduler's, one for each executor slot. */
 static BackgroundWorkerHandle **handles = NULL;
@@ -89,11 +86,11 @@ assign_executor(Oid dboid, Oid owner, FtWorkerOrder *order)
 }
 
 /*
- * How many executors an owner has; *busy is whether all of them have been at
- * one command for a while.  The caller holds the lock.
+ * How many executors an owner has; *busy is whether all of them are at
+ * something.  The caller holds the lock.
  */
 static int
-executors_of(Oid dboid, Oid owner, TimestampTz now, bool *busy)
+executors_of(Oid dboid, Oid owner, bool *busy)
 {
 	int			n = 0;
 
@@ -105,8 +102,7 @@ executors_of(Oid dboid, Oid owner, TimestampTz now, bool *busy)
 		if (executor->dboid != dboid || executor->owner != owner)
 			continue;
 		n++;
-		if (executor->process.state != FT_WORKER_RUNNING ||
-			!TimestampDifferenceExceeds(executor->last_tick, now, LONG_COMMAND_MS))
+		if (executor->process.state != FT_WORKER_RUNNING)
 			*busy = false;
 	}
 	return n;
@@ -114,10 +110,10 @@ executors_of(Oid dboid, Oid owner, TimestampTz now, bool *busy)
 
 /*
  * Start an executor for one owner, if it has none, or also if those it has
- * are busy for long.  False if there was no place for it.
+ * are busy.  False if there was no place for it.
  */
 static bool
-start_executor(FtDatabaseSlot *slot, Oid owner, TimestampTz now, bool further)
+start_executor(FtDatabaseSlot *slot, Oid owner, bool further)
 {
 	FtWorkerOrder order;
 	MemoryContext caller;
@@ -127,7 +123,7 @@ start_executor(FtDatabaseSlot *slot, Oid owner, TimestampTz now, bool further)
 	bool		registered;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-	n = executors_of(slot->dboid, owner, now, &busy);
+	n = executors_of(slot->dboid, owner, &busy);
 	if (n > 0 && !(further && busy))
 	{
 		LWLockRelease(ft_shared->lock);
@@ -226,7 +222,7 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 		/* One for each comes first. */
 		foreach(cell, owners)
 		{
-			if (!start_executor(slot, lfirst_oid(cell), now, false))
+			if (!start_executor(slot, lfirst_oid(cell), false))
 			{
 				waits = true;
 				break;
@@ -234,17 +230,18 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 		}
 
 		/*
-		 * What is due for an owner has to wait for the command that its
-		 * executor is at, but not if that takes long.
+		 * What became due by time alone has woken nobody; and what all
+		 * executors of its owner are too busy for gets a further one.
 		 */
 		foreach(cell, owners)
 		{
 			if (waits)
 				break;
-			(void) start_executor(slot, lfirst_oid(cell), now, true);
+			ft_wake_executor(slot->dboid, lfirst_oid(cell));
+			(void) start_executor(slot, lfirst_oid(cell), true);
 		}
 		retry_at = TimestampTzPlusMilliseconds(now, waits ? NO_PLACE_RETRY_MS :
-											   LONG_COMMAND_MS);
+											   FT_LOOK_INTERVAL_MS);
 	}
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);

@@ -32,9 +32,10 @@
 #include "engine.h"
 #include "fault_tolerance.h"
 #include "guc.h"
-#include "orchestration/compensation.h"
+#include "orchestration/owner.h"
 #include "orchestration/installation.h"
 #include "orchestration/recovery.h"
+#include "orchestration/step.h"
 #include "shmem.h"
 #include "worker/tick.h"
 
@@ -123,17 +124,20 @@ ft_tick_recover(FtTick *tick)
 	}
 
 	ft_recovery_pass(tick->now, &tick->pass);
+	ft_step_recover(tick->now);
 }
 
 /* After the pass: what is left, for whom, and when. */
 void
 ft_tick_plan(FtTick *tick)
 {
+	TimestampTz next_step;
+
 	if (!tick->installed || tick->paused_reason[0] != '\0')
 		return;
 
-	tick->owners = ft_compensation_owners_due(tick->now);
-	tick->next_due = ft_recovery_next_due(tick->now);
+	tick->owners = ft_owners_due(tick->now, &next_step);
+	tick->next_due = Min(next_step, ft_recovery_next_due(tick->now));
 }
 
 /*

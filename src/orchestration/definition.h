@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition.h
+ *	  Definitions of orchestrations: what may stand in one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_DEFINITION_H
+#define FT_DEFINITION_H
+
+#include "utils/jsonb.h"
+
+/* Check all of a definition's tasks; returns how many there are. */
+extern int	ft_definition_check(Jsonb *tasks);
+
+/*
+ * Check the text of an SQL command: its syntax, that there is one, and that
+ * it does not begin or end a transaction.  Of a "single" one there may be
+ * only one statement.  The place is named in the error.
+ */
+extern void ft_definition_check_command(const char *command, const char *place,
+										bool single, bool in_transaction);
+
+/* An error unless it is one of the modes in which a step can be run. */
+extern void ft_definition_check_mode(const char *mode, const char *place);
+
+/* An error unless the role may act on what another has defined. */
+extern void ft_definition_require_member(const char *name, const char *owner,
+										 Oid owner_oid, Oid caller);
+extern void ft_definition_report_unknown(const char *name) pg_attribute_noreturn();
+
+#endif							/* FT_DEFINITION_H */

@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.c
+ *	  Owners of executions: who has something due, and can it be run as them?
+ *
+ * A worker connects as the owner.  Whether it will be able to is found out
+ * before it is started: a role that was dropped, may not log in or may not
+ * connect would else have one started after the other.
+ *
+ * Locking: rows of executions, skipping those that are locked, and then of
+ * their tasks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "engine.h"
+#include "guc.h"
+#include "orchestration/compensation.h"
+#include "orchestration/owner.h"
+#include "orchestration/ready.h"
+#include "orchestration/step.h"
+#include "uuid.h"
+
+/* Executions that are parked, or not any more, at a time. */
+#define PARK_LIMIT		"1000"
+
+FT_STATEMENT(park_compensations,
+			 "WITH stale AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions"
+			 "   WHERE owner_oid = $1 AND owner = $2::name"
+			 "     AND status IN ('COMPENSATING', 'ROLLING_BACK')"
+			 "     AND parked_reason IS DISTINCT FROM $3"
+			 "   ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED) "
+			 "UPDATE ft.orchestration_executions AS execution"
+			 "   SET parked_reason = $3"
+			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
+			 OIDOID, TEXTOID, TEXTOID);
+FT_STATEMENT(park_steps,
+			 "WITH stale AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions"
+			 "   WHERE execution_id IN (SELECT execution_id FROM ft.orchestration_tasks"
+			 "                           WHERE due_at IS NOT NULL AND execution_mode <> 'external'"
+			 "                             AND owner_oid = $1 LIMIT " PARK_LIMIT ")"
+			 "   ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED),"
+			 " task AS"
+			 " (UPDATE ft.orchestration_tasks AS task SET due_at = NULL"
+			 "    FROM stale WHERE task.execution_id = stale.execution_id AND task.due_at IS NOT NULL) "
+			 "UPDATE ft.orchestration_executions AS execution"
+			 "   SET parked_reason = $2"
+			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
+			 OIDOID, TEXTOID);
+FT_STATEMENT_NOARGS(parked_owners,
+					"SELECT DISTINCT owner_oid, owner::text FROM ft.orchestration_executions"
+					" WHERE parked_reason IS NOT NULL"
+					"   AND status NOT IN ('COMPENSATING', 'ROLLING_BACK')");
+FT_STATEMENT(unpark,
+			 "WITH parked AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions"
+			 "   WHERE parked_reason IS NOT NULL AND owner_oid = $1 AND owner = $2::name"
+			 "     AND status NOT IN ('COMPENSATING', 'ROLLING_BACK')"
+			 "   ORDER BY execution_id LIMIT " PARK_LIMIT " FOR NO KEY UPDATE SKIP LOCKED) "
+			 "UPDATE ft.orchestration_executions AS execution"
+			 "   SET parked_reason = NULL"
+			 "  FROM parked WHERE parked.execution_id = execution.execution_id"
+			 " RETURNING execution.execution_id",
+			 OIDOID, TEXTOID);
+
+FtOwner *
+ft_owner_make(Oid oid, char *name)
+{
+	FtOwner    *owner = palloc(sizeof(FtOwner));
+
+	owner->oid = oid;
+	owner->name = name;
+	return owner;
+}
+
+/* Why no worker can log in as a role; NULL if one can. */
+static char *
+obstacle_of(const FtOwner *owner)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner->oid));
+	Form_pg_authid role;
+	char	   *obstacle = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		return psprintf("its owner, role \"%s\", does not exist any more", owner->name);
+	role = (Form_pg_authid) GETSTRUCT(tuple);
+	if (strcmp(NameStr(role->rolname), owner->name) != 0)
+		obstacle = psprintf("its owner, role \"%s\", is now named \"%s\"; a superuser calls ft.adopt() to settle whose it is",
+							owner->name, NameStr(role->rolname));
+	else if (!role->rolcanlogin)
+		obstacle = psprintf("its owner, role \"%s\", is not permitted to log in", owner->name);
+	else if (ft_database_aclcheck(MyDatabaseId, owner->oid, ACL_CONNECT) != ACLCHECK_OK)
+		obstacle = psprintf("its owner, role \"%s\", has no CONNECT privilege on this database", owner->name);
+	ReleaseSysCache(tuple);
+	return obstacle;
+}
+
+/* Owners whose compensations may run; what may not is parked. */
+static List *
+compensation_owners(TimestampTz now)
+{
+	List	   *due = NIL;
+	ListCell   *cell;
+
+	foreach(cell, ft_compensation_owners(now))
+	{
+		FtOwner    *owner = lfirst(cell);
+		char	   *obstacle = obstacle_of(owner);
+
+		ft_run(&park_compensations,
+			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(owner->name),
+					   FT_TEXT(obstacle)));
+		if (obstacle == NULL)
+			due = list_append_unique_oid(due, owner->oid);
+	}
+	return due;
+}
+
+/* The name of a role, or what can be said of one that is not there. */
+static char *
+name_of(Oid oid)
+{
+	char	   *name = GetUserNameFromId(oid, true);
+
+	return name != NULL ? name : psprintf("%u", oid);
+}
+
+/* The same for steps. */
+static List *
+step_owners(TimestampTz now, TimestampTz *next_step)
+{
+	List	   *due = NIL;
+	ListCell   *cell;
+
+	foreach(cell, ft_step_owners_due(now, next_step))
+	{
+		FtOwner    *owner = ft_owner_make(lfirst_oid(cell), name_of(lfirst_oid(cell)));
+		char	   *obstacle = obstacle_of(owner);
+
+		if (obstacle == NULL)
+			due = lappend_oid(due, owner->oid);
+		else
+			ft_run_by_index(&park_steps, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(obstacle)));
+	}
+	return due;
+}
+
+/* Steps whose owner can connect again go on; true if others are left. */
+static bool
+unpark_steps(TimestampTz now)
+{
+	List	   *owners = NIL;
+	ListCell   *cell;
+	uint64		n = ft_run_by_index(&parked_owners, NULL);
+
+	for (uint64 row = 0; row < n; row++)
+		owners = lappend(owners, ft_owner_make(ft_column_oid(row, 1), ft_column_text(row, 2)));
+	foreach(cell, owners)
+	{
+		FtOwner    *owner = lfirst(cell);
+		pg_uuid_t  *executions;
+		uint64		freed;
+
+		if (obstacle_of(owner) != NULL)
+			continue;
+		freed = ft_run_by_index(&unpark, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)),
+												 FT_TEXT(owner->name)));
+		executions = palloc(sizeof(pg_uuid_t) * Max(freed, 1));
+		for (uint64 row = 0; row < freed; row++)
+			executions[row] = ft_column_uuid(row, 1);
+		for (uint64 i = 0; i < freed; i++)
+			ft_ready_recount(&executions[i], now);
+	}
+	return owners != NIL;
+}
+
+List *
+ft_owners_due(TimestampTz now, TimestampTz *next_step)
+{
+	MemoryContext result_context = CurrentMemoryContext;
+	MemoryContext caller;
+	List	   *due;
+	bool		parked;
+	FtEngine	engine;
+
+	ft_engine_enter(&engine);
+	due = compensation_owners(now);
+	parked = unpark_steps(now);
+	due = list_concat_unique_oid(due, step_owners(now, next_step));
+	if (parked)
+		*next_step = Min(*next_step, TimestampTzPlusMilliseconds(now, ft_recovery_interval));
+	caller = MemoryContextSwitchTo(result_context);
+	due = list_copy(due);
+	MemoryContextSwitchTo(caller);
+	ft_engine_leave(&engine);
+	return due;
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.h
+ *	  Owners of executions: who has something due, and can it be run as them?
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_OWNER_H
+#define FT_OWNER_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+typedef struct FtOwner
+{
+	Oid			oid;
+	char	   *name;
+} FtOwner;
+
+extern FtOwner *ft_owner_make(Oid oid, char *name);
+
+/*
+ * Owners (as a list of OIDs) with a step or a compensation that may run now,
+ * each once.  What belongs to an owner that no worker could connect as is
+ * parked, with the reason, until that has changed.  Also when the next step
+ * will be due, or is to be looked for (DT_NOEND: neither).
+ */
+extern List *ft_owners_due(TimestampTz now, TimestampTz *next_step);
+
+#endif							/* FT_OWNER_H */

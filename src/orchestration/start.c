@@ -1,0 +1,269 @@
+/*-------------------------------------------------------------------------
+ *
+ * start.c
+ *	  Starting executions whose steps the server runs.
+ *
+ * An execution and all its tasks are written by the caller's own transaction:
+ * its commit starts them, and a rollback leaves nothing.
+ *
+ * Locking: none but of the rows that are made; an idempotency key waits for a
+ * transaction that has used it and not ended yet.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "errors.h"
+#include "orchestration/checkpoint.h"
+#include "orchestration/definition.h"
+#include "orchestration/execution.h"
+#include "orchestration/installation.h"
+#include "transaction.h"
+#include "uuid.h"
+
+PG_FUNCTION_INFO_V1(ft_start);
+PG_FUNCTION_INFO_V1(ft_submit);
+
+FT_STATEMENT(find_definition,
+			 "SELECT orchestration_id, owner::text, owner_oid, jsonb_array_length(tasks)"
+			 "  FROM ft.orchestrations"
+			 " WHERE orchestration_name = $1 AND version = coalesce($2, version)"
+			 " ORDER BY version DESC LIMIT 1",
+			 TEXTOID, INT4OID);
+FT_STATEMENT(insert_execution,
+			 "INSERT INTO ft.orchestration_executions"
+			 " (execution_id, orchestration_id, owner, owner_oid, created_at, updated_at,"
+			 "  managed, input, priority, run_at, deadline, idempotency_key, tasks_left)"
+			 " VALUES ($1, $2, pg_get_userbyid($3), $3, $4, $4, true, $5, $6, $7, $4 + $8, $9, $10)"
+			 " ON CONFLICT (owner_oid, idempotency_key) WHERE idempotency_key IS NOT NULL"
+			 " DO NOTHING",
+			 UUIDOID, UUIDOID, OIDOID, TIMESTAMPTZOID, JSONBOID, INT2OID, TIMESTAMPTZOID,
+			 INTERVALOID, TEXTOID, INT8OID);
+FT_STATEMENT(find_started,
+			 "SELECT execution_id, orchestration_id IS NOT DISTINCT FROM $3"
+			 "  FROM ft.orchestration_executions"
+			 " WHERE owner_oid = $1 AND idempotency_key = $2",
+			 OIDOID, TEXTOID, UUIDOID);
+FT_STATEMENT(insert_tasks,
+			 "INSERT INTO ft.orchestration_tasks"
+			 " (task_id, execution_id, task_name, command, compensation, critical, depends_on,"
+			 "  owner_oid, queue, priority, execution_mode, short, condition, timeout,"
+			 "  max_attempts, backoff, unmet, has_successors, due_at, created_at)"
+			 " SELECT ft.uuid_v7(), $2, task.name, task.command, task.compensation,"
+			 "        coalesce(task.critical, false), coalesce(task.depends_on, '{}'),"
+			 "        $3, coalesce(task.queue, 'default'), coalesce(task.priority, $4),"
+			 "        coalesce(task.execution_mode, 'transactional'), coalesce(task.short, false),"
+			 "        task.condition, task.timeout, task.max_attempts, task.backoff,"
+			 "        coalesce(cardinality(task.depends_on), 0),"
+			 "        definition.tasks @> jsonb_build_array("
+			 "            jsonb_build_object('depends_on', jsonb_build_array(task.name))),"
+			 "        CASE WHEN coalesce(cardinality(task.depends_on), 0) = 0"
+			 "             THEN coalesce($5, $6) END,"
+			 "        $6"
+			 "   FROM ft.orchestrations AS definition,"
+			 "        jsonb_to_recordset(definition.tasks) AS task ("
+			 "            name text, command text, compensation text, critical boolean,"
+			 "            depends_on text[], queue text, priority smallint,"
+			 "            execution_mode text, short boolean, condition text,"
+			 "            timeout interval, max_attempts integer, backoff interval)"
+			 "  WHERE definition.orchestration_id = $1",
+			 UUIDOID, UUIDOID, OIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID);
+FT_STATEMENT(insert_single_task,
+			 "INSERT INTO ft.orchestration_tasks"
+			 " (task_id, execution_id, task_name, command, compensation, owner_oid, queue,"
+			 "  priority, execution_mode, short, timeout, max_attempts, due_at, created_at)"
+			 " SELECT ft.uuid_v7(), execution_id, 'command', $2, $3, owner_oid, $4,"
+			 "        priority, $5, $6, $7, $8, coalesce(run_at, created_at), created_at"
+			 "   FROM ft.orchestration_executions WHERE execution_id = $1",
+			 UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, INTERVALOID, INT4OID);
+
+/* What is said of an execution when it is started. */
+typedef struct Start
+{
+	pg_uuid_t  *execution_id;
+	pg_uuid_t  *orchestration_id;	/* NULL for a single command */
+	Oid			owner;
+	Datum		input;
+	FtArg		idempotency_key;
+	int			priority;
+	FtArg		run_at;
+	FtArg		deadline;
+	int64		tasks;
+	TimestampTz now;
+} Start;
+
+static FtArg
+argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(n));
+}
+
+/* The arguments that ft.start and ft.submit have in common, from the second. */
+static void
+read_start(FunctionCallInfo fcinfo, Start *start)
+{
+	ft_require_argument(PG_ARGISNULL(1), "input");
+	ft_require_argument(PG_ARGISNULL(3), "priority");
+	start->execution_id = palloc(sizeof(pg_uuid_t));
+	ft_uuid_generate(start->execution_id);
+	start->input = PG_GETARG_DATUM(1);
+	start->idempotency_key = argument(fcinfo, 2);
+	start->priority = PG_GETARG_INT32(3);
+	start->run_at = argument(fcinfo, 4);
+	start->deadline = argument(fcinfo, 5);
+	start->now = GetCurrentTimestamp();
+	if (!start->idempotency_key.isnull)
+		ft_require_name(text_to_cstring(PG_GETARG_TEXT_PP(2)), "idempotency_key");
+	if (start->priority < PG_INT16_MIN || start->priority > PG_INT16_MAX)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("priority %d is out of range", start->priority),
+				 errdetail("A priority is between %d and %d; those of higher priority start first.",
+						   PG_INT16_MIN, PG_INT16_MAX),
+				 errhint("Pass a smaller number.")));
+	if (!start->run_at.isnull && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(4)))
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("run_at must not be infinite"),
+				 errdetail("The execution would never begin, or would always have been late."),
+				 errhint("Pass a time, or null to begin at once.")));
+}
+
+/*
+ * Write the execution; false if there is one with its idempotency key, which
+ * is then the one that is meant.
+ */
+static bool
+insert(Start *start)
+{
+	FtArg		orchestration = start->orchestration_id ? FT_UUID(start->orchestration_id) : FT_NULL;
+
+	ft_installation_settle_in();
+	if (ft_run(&insert_execution,
+			   FT_ARGS(FT_UUID(start->execution_id), orchestration,
+					   FT_VALUE(ObjectIdGetDatum(start->owner)),
+					   FT_TIME(start->now), FT_VALUE(start->input),
+					   FT_VALUE(Int16GetDatum((int16) start->priority)),
+					   start->run_at, start->deadline, start->idempotency_key,
+					   FT_VALUE(Int64GetDatum(start->tasks)))) > 0)
+		return true;
+
+	if (ft_run(&find_started,
+			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(start->owner)), start->idempotency_key,
+					   orchestration)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the execution with this idempotency_key is not visible"),
+				 errdetail("It was started, or removed, while this transaction was running."),
+				 errhint("Try again.")));
+	*start->execution_id = ft_column_uuid(0, 1);
+	if (!ft_column_bool(0, 2))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("idempotency_key \"%s\" is that of another execution",
+						TextDatumGetCString(start->idempotency_key.value)),
+				 errdetail("Execution %s has it, and is not one of this version of this orchestration.",
+						   ft_uuid_string(start->execution_id)),
+				 errhint("Use a key that names the orchestration too.")));
+	return false;
+}
+
+static void
+begin(const Start *start)
+{
+	/* recovery always has where to go */
+	(void) ft_checkpoint_create(start->execution_id, NULL);
+	ft_wake_executor_at_commit(start->owner);
+}
+
+/*
+ * ft.start(name text, input jsonb, idempotency_key text, priority integer,
+ * run_at timestamptz, deadline interval, version integer) returns uuid
+ */
+Datum
+ft_start(PG_FUNCTION_ARGS)
+{
+	Start		start = {0};
+	pg_uuid_t	orchestration_id;
+	char	   *name;
+	FtEngine	engine;
+
+	ft_require_argument(PG_ARGISNULL(0), "name");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	read_start(fcinfo, &start);
+
+	ft_engine_enter(&engine);
+	start.owner = engine.caller;
+	if (ft_run(&find_definition, FT_ARGS(FT_TEXT(name), argument(fcinfo, 6))) == 0)
+		ft_definition_report_unknown(name);
+	orchestration_id = ft_column_uuid(0, 1);
+	start.orchestration_id = &orchestration_id;
+	start.tasks = ft_column_int32(0, 4);
+	ft_definition_require_member(name, ft_column_text(0, 2), ft_column_oid(0, 3), engine.caller);
+	if (insert(&start))
+	{
+		ft_run(&insert_tasks,
+			   FT_ARGS(FT_UUID(&orchestration_id), FT_UUID(start.execution_id),
+					   FT_VALUE(ObjectIdGetDatum(start.owner)),
+					   FT_VALUE(Int16GetDatum((int16) start.priority)),
+					   start.run_at, FT_TIME(start.now)));
+		begin(&start);
+	}
+	ft_engine_leave(&engine);
+
+	PG_RETURN_UUID_P(start.execution_id);
+}
+
+/*
+ * ft.submit(command text, input jsonb, idempotency_key text,
+ * priority integer, run_at timestamptz, deadline interval,
+ * compensation text, queue text, execution_mode text, short boolean,
+ * max_attempts integer, timeout interval) returns uuid
+ */
+Datum
+ft_submit(PG_FUNCTION_ARGS)
+{
+	Start		start = {.tasks = 1};
+	char	   *mode;
+	bool		alone;
+	FtEngine	engine;
+
+	ft_require_argument(PG_ARGISNULL(0), "command");
+	ft_require_argument(PG_ARGISNULL(7), "queue");
+	ft_require_argument(PG_ARGISNULL(8), "execution_mode");
+	ft_require_argument(PG_ARGISNULL(9), "short");
+	read_start(fcinfo, &start);
+	ft_require_name(text_to_cstring(PG_GETARG_TEXT_PP(7)), "queue");
+	mode = text_to_cstring(PG_GETARG_TEXT_PP(8));
+	ft_definition_check_mode(mode, "execution_mode");
+	alone = strcmp(mode, "non_transactional") == 0;
+	ft_definition_check_command(text_to_cstring(PG_GETARG_TEXT_PP(0)), "command", alone, !alone);
+	if (!PG_ARGISNULL(6))
+		ft_definition_check_command(text_to_cstring(PG_GETARG_TEXT_PP(6)), "compensation", false, true);
+	if (!PG_ARGISNULL(10) && PG_GETARG_INT32(10) < 1)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("max_attempts must be at least 1"),
+				 errdetail("%d attempts would never run it.", PG_GETARG_INT32(10)),
+				 errhint("Pass null for fault_tolerance.recovery_max_attempts.")));
+
+	ft_engine_enter(&engine);
+	start.owner = engine.caller;
+	if (insert(&start))
+	{
+		ft_run(&insert_single_task,
+			   FT_ARGS(FT_UUID(start.execution_id), argument(fcinfo, 0), argument(fcinfo, 6),
+					   argument(fcinfo, 7), argument(fcinfo, 8), argument(fcinfo, 9),
+					   argument(fcinfo, 11), argument(fcinfo, 10)));
+		begin(&start);
+	}
+	ft_engine_leave(&engine);
+
+	PG_RETURN_UUID_P(start.execution_id);
+}

@@ -1,0 +1,244 @@
+/*-------------------------------------------------------------------------
+ *
+ * step.c
+ *	  Steps that the server runs: completed, failed, lost.
+ *
+ * A step's own SQL, its result, its checkpoint and what it makes due commit
+ * together: a crash leaves all of it or nothing.  The claim before it only
+ * says who is at it; the attempt is looked at again here, in the transaction
+ * that does the work, and an executor that has lost its claim rolls the work
+ * back.
+ *
+ * The row of the execution is what parallel steps of it meet at.  It is locked
+ * only after a step's own SQL has run, until the commit that follows, and
+ * counts what is left: two steps that end together count one after the other,
+ * so that the one that ends last finds nothing left.
+ *
+ * Locking: the execution's row, then the task's, then those of the tasks that
+ * depend on it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "errors.h"
+#include "guc.h"
+#include "orchestration/command.h"
+#include "orchestration/failure.h"
+#include "orchestration/ready.h"
+#include "orchestration/step.h"
+#include "orchestration/task.h"
+#include "shmem.h"
+#include "transaction.h"
+#include "uuid.h"
+
+/*
+ * Count a step that has ended.  An execution that goes on as it did is done in
+ * this one statement; the statuses are those that the transitions lead to.
+ */
+FT_STATEMENT(count_step,
+			 "UPDATE ft.orchestration_executions"
+			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
+			 "       state = CASE WHEN $3 IS NULL THEN state ELSE state || $3 END,"
+			 "       status = CASE WHEN tasks_left = 1 THEN $4 ELSE $5 END,"
+			 "       started_at = coalesce(started_at, $6), updated_at = $6,"
+			 "       finished_at = CASE WHEN tasks_left = 1 THEN $6 END"
+			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING')"
+			 " RETURNING completions, tasks_left, paused_at IS NULL AND parked_reason IS NULL, parent_task_id",
+			 UUIDOID, INT4OID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID);
+
+/* The same while another step of it has failed: its status stays. */
+FT_STATEMENT(count_step_of_failed,
+			 "UPDATE ft.orchestration_executions"
+			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
+			 "       state = CASE WHEN $3 IS NULL THEN state ELSE state || $3 END,"
+			 "       updated_at = $4"
+			 " WHERE execution_id = $1 AND status = 'FAILED'"
+			 " RETURNING completions, tasks_left, false, parent_task_id",
+			 UUIDOID, INT4OID, JSONBOID, TIMESTAMPTZOID);
+FT_STATEMENT(end_task,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET status = $3, result = $4, completed_at = $5, completion_order = $6,"
+			 "       failures = 0"
+			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
+			 UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
+FT_STATEMENT(lost_tasks,
+			 "SELECT task_id, worker_epoch, worker_id FROM ft.orchestration_tasks"
+			 " WHERE status = 'RUNNING' AND worker_id IS NOT NULL"
+			 " ORDER BY execution_id, task_id");
+
+static void
+report_taken_over(const FtStepClaim *claim)
+{
+	ereport(ERROR,
+			(errcode(FT_ERRCODE_STALE_ATTEMPT),
+			 errmsg("attempt %d of task \"%s\" is not the current one", claim->attempt, claim->name),
+			 errdetail("The task was cancelled, or started again elsewhere. What this attempt did is rolled back.")));
+}
+
+/* Where an execution that one of its steps ends in goes. */
+static const char *
+status_after(FtExecutionEvent event)
+{
+	return ft_execution_status_name(ft_execution_require_transition(FT_EXECUTION_RUNNING, event, ""));
+}
+
+/*
+ * Count the step in its execution; false if the execution does not wait for
+ * any step now.
+ */
+static bool
+count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
+{
+	FtArg		patch_argument = patch == (Datum) 0 ? FT_NULL : FT_VALUE(patch);
+	FtArg		completed = FT_VALUE(Int32GetDatum(skipped ? 0 : 1));
+
+	if (ft_run(&count_step,
+			   FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
+					   FT_TEXT(status_after(FT_EXECUTION_COMPLETE)),
+					   FT_TEXT(status_after(FT_EXECUTION_START_TASK)),
+					   FT_TIME(now))) > 0)
+		return true;
+	return ft_run(&count_step_of_failed,
+				  FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
+						  FT_TIME(now))) > 0;
+}
+
+/*
+ * Write down that a step has ended, and what that makes due.  Returns the
+ * successor that this session goes on with, or NULL.
+ */
+static FtStepClaim *
+end_step(const FtStepClaim *claim, bool skipped, Datum result, Datum patch,
+		 bool may_continue, MemoryContext context)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	FtTaskStatus ended = ft_task_require_transition(FT_TASK_RUNNING,
+													skipped ? FT_TASK_SKIP : FT_TASK_COMPLETE,
+													claim->name);
+	int64		order;
+	bool		goes_on;
+	FtStepClaim *successor = NULL;
+
+	if (!count(claim, skipped, patch, now))
+		report_taken_over(claim);
+	order = ft_column_int64(0, 1);
+	goes_on = ft_column_bool(0, 3);
+	if (ft_run(&end_task,
+			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
+					   FT_TEXT(ft_task_status_name(ended)),
+					   result == (Datum) 0 ? FT_NULL : FT_VALUE(result),
+					   FT_TIME(now),
+					   skipped ? FT_NULL : FT_VALUE(Int64GetDatum(order)))) == 0)
+		report_taken_over(claim);
+
+	if (claim->has_successors)
+	{
+		pg_uuid_t	next;
+		int			due = ft_ready_successors(&claim->execution_id, claim->name, goes_on, now, &next);
+
+		if (due > 0 && may_continue)
+		{
+			successor = ft_step_claim_task(&next, now, context);
+			if (successor != NULL)
+				due--;
+		}
+		if (due > 0)
+			ft_wake_executor_at_commit(GetSessionUserId());
+	}
+	return successor;
+}
+
+FtStepClaim *
+ft_step_run(const FtStepClaim *claim, bool may_continue)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FtStepData	data;
+	Datum		result = (Datum) 0;
+	bool		skipped;
+	FtStepClaim *successor;
+	FtEngine	engine;
+
+	ft_step_data_init(&data, &claim->execution_id, &claim->task_id, claim->attempt);
+	skipped = claim->condition != NULL && !ft_command_is_true(claim->condition, &data);
+	if (!skipped && claim->command != NULL)
+		result = ft_command_run(claim->command, &data);
+
+	ft_engine_enter(&engine);
+	successor = end_step(claim, skipped, result, data.patch, may_continue, context);
+	ft_engine_leave(&engine);
+	return successor;
+}
+
+void
+ft_step_failed(const FtStepClaim *claim, const ErrorData *error)
+{
+	FtEngine	engine;
+	FtExecution execution;
+	FtTask		task;
+
+	ft_engine_enter(&engine);
+	ft_task_lock(&claim->task_id, InvalidOid, &execution, &task);
+	if (task.status == FT_TASK_RUNNING && task.attempt == claim->attempt)
+		ft_failure_of_task(&execution, &task,
+						   error->message ? error->message : "missing error text",
+						   unpack_sql_state(error->sqlerrcode),
+						   ft_failure_is_timeout(error));
+	ft_engine_leave(&engine);
+}
+
+/*
+ * An executor that was lost has failed at nothing: what it was at is given
+ * back, and counted as a loss.  What keeps losing its executor has failed.
+ */
+static bool
+recover_lost(const pg_uuid_t *task_id, TimestampTz now)
+{
+	FtExecution execution;
+	FtTask		task;
+
+	if (!ft_task_try_lock(task_id, &execution, &task) || task.status != FT_TASK_RUNNING)
+		return false;
+	if (task.losses + 1 >= ft_recovery_max_attempts)
+		ft_failure_of_task(&execution, &task,
+						   psprintf("the executor that ran it was lost %d times", task.losses + 1),
+						   "57P02", false);
+	else
+		ft_ready_lost(&execution, &task, now);
+	return true;
+}
+
+int64
+ft_step_recover(TimestampTz now)
+{
+	uint64		n;
+	pg_uuid_t  *lost;
+	int			count = 0;
+	int64		recovered = 0;
+	FtEngine	engine;
+
+	if (ft_shared == NULL)
+		return 0;
+	ft_engine_enter(&engine);
+	n = ft_run_by_index(&lost_tasks, NULL);
+	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		if ((uint64) ft_column_int64(row, 2) != ft_shared->boot_epoch ||
+			!ft_executor_alive((uint64) ft_column_int64(row, 3)))
+			lost[count++] = ft_column_uuid(row, 1);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (recover_lost(&lost[i], now))
+			recovered++;
+	}
+	ft_engine_leave(&engine);
+	return recovered;
+}

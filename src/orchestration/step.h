@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * step.h
+ *	  Steps that the server runs: claimed, run, completed or failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_STEP_H
+#define FT_STEP_H
+
+#include "nodes/pg_list.h"
+#include "orchestration/execution.h"
+
+/* A step that this session has taken upon itself. */
+typedef struct FtStepClaim
+{
+	pg_uuid_t	task_id;
+	pg_uuid_t	execution_id;
+	int			attempt;
+	char	   *name;
+	char	   *command;		/* NULL: there is nothing to run */
+	char	   *condition;		/* or NULL */
+	bool		in_transaction; /* else its command runs by itself */
+	bool		is_short;
+	bool		has_successors;
+	int64		timeout;		/* milliseconds; 0: none of its own */
+} FtStepClaim;
+
+/*
+ * Claim due steps of the current role, up to a limit, in the current
+ * transaction; returns a list of FtStepClaim in the current context.
+ */
+extern List *ft_step_claim(TimestampTz now, bool batch);
+
+/* Claim one due step of one execution of the current role; NULL: there is none. */
+extern FtStepClaim *ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now);
+
+/*
+ * Run a claimed step in the current transaction, and complete it.  Where a
+ * successor has become due and continuing is wanted, it is claimed with it and
+ * returned.
+ */
+extern FtStepClaim *ft_step_run(const FtStepClaim *claim, bool may_continue);
+
+/* In the engine: claim one step that has just become due; NULL if it is not. */
+extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now,
+									   MemoryContext context);
+
+/* Record that a claimed step has failed; after its transaction was ended. */
+extern void ft_step_failed(const FtStepClaim *claim, const ErrorData *error);
+
+/* Give back a claim that nothing was done under. */
+extern void ft_step_release(const FtStepClaim *claim);
+
+/*
+ * In the engine: owners with a step that is due, and when the next will be
+ * that is not yet (DT_NOEND: none).
+ */
+extern List *ft_step_owners_due(TimestampTz now, TimestampTz *next_due);
+
+/* Give back what lost executors were at; returns how many steps that were. */
+extern int64 ft_step_recover(TimestampTz now);
+
+#endif							/* FT_STEP_H */

@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ *
+ * step_claim.c
+ *	  Which steps are due, and taking them.
+ *
+ * Due steps stand in lanes: one for each queue and priority of an owner, in
+ * the order in which they became due.  The head of each lane is found by the
+ * index of lanes, so that looking costs as much as there are lanes, however
+ * many steps wait in them.
+ *
+ * A claim is a small transaction of its own that need not reach the disk: what
+ * it says is who runs the step now, and whoever completes the step looks again
+ * whether that is still so.  A worker that is lost is known to be lost, by its
+ * id and by the start of the server that it belonged to; nothing waits for a
+ * lease.
+ *
+ * Locking: rows of tasks, skipping those that are locked; then rows of
+ * executions that are to begin, skipping the same way.  So nothing here waits
+ * for a lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "errors.h"
+#include "guc.h"
+#include "orchestration/step.h"
+#include "shmem.h"
+#include "uuid.h"
+
+#define DUE		"due_at IS NOT NULL AND execution_mode <> 'external'"
+#define RANK	"(- priority::integer)"
+
+/* The head of each lane, of one owner or of all. */
+#define LANES(of_owner_) \
+	"WITH RECURSIVE lane AS (" \
+	" (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
+	"    FROM ft.orchestration_tasks" \
+	"   WHERE " DUE of_owner_ \
+	"   ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1)" \
+	" UNION ALL" \
+	" SELECT next.owner_oid, next.queue, next.rank, next.due_at" \
+	"   FROM lane, LATERAL" \
+	"        (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
+	"           FROM ft.orchestration_tasks" \
+	"          WHERE " DUE of_owner_ \
+	"            AND (owner_oid, queue, " RANK ") > (lane.owner_oid, lane.queue, lane.rank)" \
+	"          ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1) AS next) "
+
+FT_STATEMENT_NOARGS(all_lanes,
+					LANES("")
+					"SELECT owner_oid, due_at FROM lane");
+FT_STATEMENT(own_lanes,
+			 LANES(" AND owner_oid = $1")
+			 "SELECT queue, rank FROM lane WHERE due_at <= $2 ORDER BY rank, due_at",
+			 OIDOID, TIMESTAMPTZOID);
+
+#define CLAIM(limit_) \
+	"WITH candidate AS MATERIALIZED" \
+	" (SELECT task_id FROM ft.orchestration_tasks" \
+	"   WHERE " DUE " AND owner_oid = $1 AND queue = $2 AND " RANK " = $3 AND due_at <= $4" \
+	"   ORDER BY due_at, task_id LIMIT " limit_ \
+	"     FOR NO KEY UPDATE SKIP LOCKED) " \
+	"UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$4", "$5", "$6", "$7", "$8") \
+	"  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED
+
+#define SET_CLAIMED(now_, status_, pid_, epoch_, worker_) \
+	"   SET status = " status_ ", attempt = task.attempt + 1, due_at = NULL," \
+	"       next_attempt_at = NULL, error_sqlstate = NULL, error_message = NULL," \
+	"       started_at = " now_ ", worker_pid = " pid_ ", worker_epoch = " epoch_ "," \
+	"       worker_id = " worker_
+
+#define CLAIMED \
+	" RETURNING task.task_id, task.execution_id, task.attempt, task.task_name, task.command," \
+	"           task.condition, task.execution_mode = 'transactional', task.short," \
+	"           task.has_successors," \
+	"           coalesce(ceil(extract(epoch FROM task.timeout) * 1000), 0)::bigint"
+
+#define CLAIM_ARGUMENTS \
+	OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID
+
+FT_STATEMENT(claim_one, CLAIM("1"), CLAIM_ARGUMENTS);
+FT_STATEMENT(claim_batch, CLAIM("20"), CLAIM_ARGUMENTS);
+FT_STATEMENT(claim_task,
+			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$3", "$4", "$5", "$6")
+			 " WHERE task.task_id = $1 AND task.due_at <= $2" CLAIMED,
+			 UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID);
+FT_STATEMENT(claim_of_execution,
+			 "WITH candidate AS MATERIALIZED"
+			 " (SELECT task_id FROM ft.orchestration_tasks"
+			 "   WHERE " DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
+			 "   ORDER BY " RANK ", due_at, task_id LIMIT 1"
+			 "     FOR NO KEY UPDATE SKIP LOCKED) "
+			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$3", "$4", "$5", "NULL", "NULL")
+			 "  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED,
+			 OIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID);
+FT_STATEMENT(begin_executions,
+			 "UPDATE ft.orchestration_executions AS execution"
+			 "   SET status = $2, started_at = coalesce(started_at, $3), updated_at = $3"
+			 "  FROM (SELECT execution_id FROM ft.orchestration_executions"
+			 "         WHERE execution_id = ANY ($1) AND status IN ('PENDING', 'ROLLED_BACK')"
+			 "         ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED) AS begun"
+			 " WHERE execution.execution_id = begun.execution_id",
+			 UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID);
+FT_STATEMENT(release_claim,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET status = $3, attempt = attempt - 1, due_at = $4, started_at = NULL"
+			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
+			 UUIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID);
+
+static FtStepClaim *
+read_claim(uint64 row, MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	FtStepClaim *claim = palloc(sizeof(FtStepClaim));
+
+	claim->task_id = ft_column_uuid(row, 1);
+	claim->execution_id = ft_column_uuid(row, 2);
+	claim->attempt = ft_column_int32(row, 3);
+	claim->name = ft_column_text(row, 4);
+	claim->command = ft_column_text(row, 5);
+	claim->condition = ft_column_text(row, 6);
+	claim->in_transaction = ft_column_bool(row, 7);
+	claim->is_short = ft_column_bool(row, 8);
+	claim->has_successors = ft_column_bool(row, 9);
+	claim->timeout = ft_column_int64(row, 10);
+	MemoryContextSwitchTo(caller);
+	return claim;
+}
+
+/* Which start of the server, and which worker, this is; null for a session. */
+static FtArg
+epoch_argument(void)
+{
+	return ft_my_worker_id == 0 ? FT_NULL :
+		FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch));
+}
+
+static FtArg
+worker_argument(void)
+{
+	return ft_my_worker_id == 0 ? FT_NULL : FT_VALUE(Int64GetDatum((int64) ft_my_worker_id));
+}
+
+static const char *
+running_status(void)
+{
+	return ft_task_status_name(ft_task_require_transition(FT_TASK_PENDING, FT_TASK_START, ""));
+}
+
+/* Executions whose first step has been claimed begin. */
+static void
+begin_claimed(List *claims, TimestampTz now)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * list_length(claims));
+	int			n = 0;
+	ListCell   *cell;
+
+	foreach(cell, claims)
+	{
+		FtStepClaim *claim = lfirst(cell);
+
+		/* short ones may be over before anybody could have looked */
+		if (!claim->is_short)
+			ids[n++] = UUIDPGetDatum(&claim->execution_id);
+	}
+	if (n == 0)
+		return;
+	ft_run(&begin_executions,
+		   FT_ARGS(FT_VALUE(PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR))),
+				   FT_TEXT(ft_execution_status_name(ft_execution_require_transition(FT_EXECUTION_PENDING,
+																					FT_EXECUTION_START_TASK, ""))),
+				   FT_TIME(now)));
+}
+
+typedef struct Lane
+{
+	char	   *queue;
+	int			rank;
+} Lane;
+
+static List *
+lanes_of(Oid owner, TimestampTz now)
+{
+	List	   *lanes = NIL;
+	uint64		n = ft_run_by_index(&own_lanes, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)), FT_TIME(now)));
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		Lane	   *lane = palloc(sizeof(Lane));
+
+		lane->queue = ft_column_text(row, 1);
+		lane->rank = ft_column_int32(row, 2);
+		lanes = lappend(lanes, lane);
+	}
+	return lanes;
+}
+
+List *
+ft_step_claim(TimestampTz now, bool batch)
+{
+	MemoryContext result_context = CurrentMemoryContext;
+	List	   *claims = NIL;
+	FtEngine	engine;
+	ListCell   *cell;
+
+	ft_engine_enter(&engine);
+	foreach(cell, lanes_of(engine.caller, now))
+	{
+		Lane	   *lane = lfirst(cell);
+		uint64		n;
+
+		n = ft_run_by_index(batch ? &claim_batch : &claim_one,
+							FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_TEXT(lane->queue),
+									FT_VALUE(Int32GetDatum(lane->rank)), FT_TIME(now),
+									FT_TEXT(running_status()),
+									FT_VALUE(Int32GetDatum(MyProcPid)),
+									epoch_argument(), worker_argument()));
+		for (uint64 row = 0; row < n; row++)
+		{
+			FtStepClaim *claim = read_claim(row, result_context);
+			MemoryContext caller = MemoryContextSwitchTo(result_context);
+
+			claims = lappend(claims, claim);
+			MemoryContextSwitchTo(caller);
+		}
+		if (claims != NIL)
+			break;
+	}
+	if (claims != NIL)
+		begin_claimed(claims, now);
+	ft_engine_leave(&engine);
+	return claims;
+}
+
+FtStepClaim *
+ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext context)
+{
+	if (ft_run(&claim_task,
+			   FT_ARGS(FT_UUID(task_id), FT_TIME(now), FT_TEXT(running_status()),
+					   FT_VALUE(Int32GetDatum(MyProcPid)),
+					   epoch_argument(), worker_argument())) == 0)
+		return NULL;
+	return read_claim(0, context);
+}
+
+FtStepClaim *
+ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
+{
+	MemoryContext result_context = CurrentMemoryContext;
+	FtStepClaim *claim = NULL;
+	FtExecution execution;
+	FtEngine	engine;
+
+	ft_engine_enter(&engine);
+	ft_execution_read(&execution, execution_id, engine.caller);
+	if (ft_run(&claim_of_execution,
+			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_UUID(execution_id), FT_TIME(now),
+					   FT_TEXT(running_status()), FT_VALUE(Int32GetDatum(MyProcPid)))) > 0)
+	{
+		claim = read_claim(0, result_context);
+		begin_claimed(list_make1(claim), now);
+	}
+	ft_engine_leave(&engine);
+	return claim;
+}
+
+void
+ft_step_release(const FtStepClaim *claim)
+{
+	FtEngine	engine;
+
+	ft_engine_enter(&engine);
+	ft_run(&release_claim,
+		   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
+				   FT_TEXT(ft_task_status_name(ft_task_require_transition(FT_TASK_RUNNING, FT_TASK_RELEASE,
+																		  claim->name))),
+				   FT_TIME(GetCurrentTimestamp())));
+	ft_engine_leave(&engine);
+}
+
+List *
+ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
+{
+	List	   *owners = NIL;
+	uint64		n = ft_run_by_index(&all_lanes, NULL);
+
+	*next_due = DT_NOEND;
+	for (uint64 row = 0; row < n; row++)
+	{
+		TimestampTz due_at = ft_column_time(row, 2);
+
+		if (due_at <= now)
+			owners = list_append_unique_oid(owners, ft_column_oid(row, 1));
+		else
+			*next_due = Min(*next_due, due_at);
+	}
+	return owners;
+}

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * step_data.h
+ *	  What the SQL of a step can read of its execution, and write to it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_STEP_DATA_H
+#define FT_STEP_DATA_H
+
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* $1 input, $2 state, $3 results */
+#define FT_STEP_PARAMETERS	3
+
+/*
+ * One run of one step, or of its compensation.  All that is pointed to lives
+ * in the context, which has to outlive the run.
+ */
+typedef struct FtStepData
+{
+	pg_uuid_t	execution_id;
+	pg_uuid_t	task_id;
+	int			attempt;
+	MemoryContext context;
+
+	Datum		input;			/* (Datum) 0 until it is asked for */
+	Datum		state;			/* the same; with what the step has set */
+	Datum		results;		/* the same */
+	Datum		patch;			/* what the step has set; (Datum) 0: nothing */
+	struct FtStepData *outer;	/* while it runs */
+} FtStepData;
+
+extern void ft_step_data_init(FtStepData *data, const pg_uuid_t *execution_id,
+							  const pg_uuid_t *task_id, int attempt);
+
+/* Make it the step that the functions speak of, until it is left. */
+extern void ft_step_enter(FtStepData *data);
+extern void ft_step_leave(FtStepData *data);
+
+/* The value of $1, $2 or $3. */
+extern Datum ft_step_parameter(FtStepData *data, int number);
+
+#endif							/* FT_STEP_DATA_H */
