@@ -125,6 +125,8 @@ typedef struct FtExecutorSlot
 	Oid			owner;
 	TimestampTz last_tick;		/* start of the newest execution */
 	int64		executed;		/* executions of this process */
+	bool		leave;			/* settings that it has read at its start have
+								 * changed */
 } FtExecutorSlot;
 
 /* shared memory; called by shmem.c */

@@ -32,8 +32,10 @@
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -58,6 +60,7 @@
 #define QUICK_STEP_MS			5
 
 static bool leaving = false;
+static bool role_changed = false;	/* what let this process connect, perhaps */
 static bool fruitless = false;	/* there was nothing to claim, ever */
 
 /*
@@ -143,7 +146,7 @@ told_to_leave(FtExecutorSlot *executor, TimestampTz started_at)
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	slot = ft_slot_find(executor->dboid);
 	result = slot == NULL || slot->unwanted || slot->quiesced > 0 ||
-		slot->paused_reason[0] != '\0';
+		slot->paused_reason[0] != '\0' || executor->leave;
 	if (!result && TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(),
 											  PLACE_KEPT_MS))
 	{
@@ -194,6 +197,18 @@ typedef struct Executor
 } Executor;
 
 /*
+ * A role or a membership has changed, or the database's privileges, by what
+ * was committed before the present transaction began: whether this process
+ * could connect now is for the scheduler to find out, and for another process
+ * to try.
+ */
+static void
+role_callback(Datum arg, int cache, uint32 hash)
+{
+	role_changed = true;
+}
+
+/*
  * A claim need not wait for the disk: if it is lost in a crash, so is
  * everything that was done under it.
  */
@@ -210,7 +225,8 @@ claim_compensation(Executor *self)
 {
 	begin_claiming();
 	MemoryContextSwitchTo(self->context);
-	self->has_compensation = ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
+	self->has_compensation = !role_changed &&
+		ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->has_compensation;
@@ -221,7 +237,7 @@ claim_steps(Executor *self)
 {
 	begin_claiming();
 	MemoryContextSwitchTo(self->context);
-	self->steps = ft_step_claim(GetCurrentTimestamp(), self->batch);
+	self->steps = role_changed ? NIL : ft_step_claim(GetCurrentTimestamp(), self->batch);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->steps != NIL;
@@ -434,6 +450,9 @@ ft_executor_main(Datum main_arg)
 	ft_worker_signals();
 	BackgroundWorkerInitializeConnectionByOid(order.dboid, order.owner, 0);
 	ft_worker_pin_settings();
+	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, role_callback, (Datum) 0);
 
 	self.context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance executor",
 										 ALLOCSET_DEFAULT_SIZES);
@@ -449,7 +468,7 @@ ft_executor_main(Datum main_arg)
 			MemoryContextReset(self.context);
 			if (!claim_next(&self))
 			{
-				if (rest(&self))
+				if (!role_changed && rest(&self))
 					continue;
 				break;
 			}
@@ -458,7 +477,7 @@ ft_executor_main(Datum main_arg)
 	}
 
 	release_steps(&self);
-	fruitless = !self.worked;
+	fruitless = !self.worked && !role_changed;
 	leaving = true;
 	proc_exit(0);
 }
