@@ -91,7 +91,9 @@ REGRESS = \
 	failure \
 	recovery \
 	compensation \
+	start \
 	step \
+	step_data \
 	installation \
 	dead_tuples \
 	xid_clock \

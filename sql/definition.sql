@@ -1,3 +1,4 @@
+-- Definitions: their versions, what is refused and where, whose they are.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -1,3 +1,4 @@
+-- Steps run in this session: their order, what a failure leaves, whose they are.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;
@@ -37,59 +38,6 @@ SELECT ft.start('order', '{"order": 2, "gift": true}') AS execution \gset
 SELECT ft.run_steps();
 SELECT task_name, status, result FROM ft.orchestration_tasks ORDER BY task_id;
 SELECT step FROM step_ledger ORDER BY entry;
-DELETE FROM ft.orchestration_executions;
-TRUNCATE step_ledger RESTART IDENTITY;
-
--- A rollback of the caller's transaction leaves nothing, a commit starts it.
-BEGIN;
-SELECT ft.start('order', '{"order": 3}') IS NOT NULL AS started;
-ROLLBACK;
-SELECT count(*) FROM ft.orchestration_executions;
-
--- The same key starts the same thing once, and never another.
-SELECT ft.start('order', '{"order": 4}', idempotency_key => 'order 4') AS execution \gset
-SELECT ft.start('order', '{"order": 4}', idempotency_key => 'order 4') = :'execution' AS same;
-SELECT count(*) FROM ft.orchestration_executions;
-\set VERBOSITY terse
-SELECT ft.submit('SELECT 1', idempotency_key => 'order 4');
-\set VERBOSITY default
-DELETE FROM ft.orchestration_executions;
-
--- What cannot be started.
-\set VERBOSITY terse
-SELECT ft.start('nothing');
-SELECT ft.start(NULL);
-SELECT ft.start('order', NULL);
-SELECT ft.start('order', version => 9);
-SELECT ft.start('order', priority => 100000);
-SELECT ft.start('order', run_at => 'infinity');
-SELECT ft.start('order', idempotency_key => '');
-SELECT ft.submit('');
-SELECT ft.submit('SELECT 1', execution_mode => 'other');
-SELECT ft.submit('SELECT 1', max_attempts => 0);
-SELECT ft.submit('SELECT 1', queue => '');
-SELECT ft.submit('SELECT 1; SELECT 2', execution_mode => 'non_transactional');
-SELECT ft.submit('ROLLBACK');
-SELECT ft.submit('SELECT 1', compensation => 'SELEKT');
-\set VERBOSITY default
-SELECT count(*) FROM ft.orchestration_executions;
-
--- Priority first, then age; what is for later waits.
-SELECT ft.submit('INSERT INTO step_ledger (step) VALUES (''last'')', run_at => now() + interval '1 hour') IS NOT NULL AS submitted;
-SELECT ft.submit(format('INSERT INTO step_ledger (step) VALUES (%L)', name), priority => priority) IS NOT NULL AS submitted
-  FROM (VALUES ('third', 0), ('first', 5), ('fourth', -5), ('second', 5)) AS job (name, priority);
-SELECT ft.run_steps();
-SELECT step FROM step_ledger ORDER BY entry;
-SELECT status, count(*) FROM ft.orchestration_executions GROUP BY 1 ORDER BY 1;
-DELETE FROM ft.orchestration_executions;
-TRUNCATE step_ledger RESTART IDENTITY;
-
--- A version that was begun is kept.
-SELECT ft.start('order', '{"order": 5}') AS execution \gset
-SELECT ft.define_orchestration('order', '[{"name": "other", "command": "SELECT 1"}]') IS NOT NULL AS defined;
-SELECT ft.run_steps(:'execution');
-SELECT ft.start('order', version => 1) IS NOT NULL AS old, ft.start('order') IS NOT NULL AS new;
-SELECT count(*) FROM ft.orchestration_tasks GROUP BY execution_id ORDER BY 1;
 DELETE FROM ft.orchestration_executions;
 TRUNCATE step_ledger RESTART IDENTITY;
 
@@ -133,43 +81,6 @@ SELECT e.status, t.status AS task, t.attempt FROM ft.orchestration_executions AS
 SELECT recovery_action FROM ft.orchestration_failures ORDER BY failure_timestamp;
 DELETE FROM ft.orchestration_executions;
 RESET fault_tolerance.recovery_jitter;
-
--- Results: nothing, one value, a row; of many rows the first.
-SELECT ft.submit(command) IS NOT NULL AS submitted
-  FROM (VALUES ('CREATE TEMP TABLE nothing ()'), ('SELECT 5'), ('SELECT 1 AS a, NULL AS b'),
-               ('SELECT generate_series(3, 9)'), ('SELECT WHERE false'), ('SELECT NULL'),
-               ('SELECT ''{"x": 1}''::json'), ('SELECT 1; SELECT 2; DROP TABLE nothing')) AS t (command);
-SELECT ft.run_steps();
-SELECT command, result FROM ft.orchestration_tasks ORDER BY task_id;
-DELETE FROM ft.orchestration_executions;
-SET fault_tolerance.max_result_size = '1kB';
-SELECT ft.submit('SELECT repeat(''x'', 2000)') IS NOT NULL AS submitted;
-SELECT ft.submit('SELECT ft.set_state(jsonb_build_object(''x'', repeat(''x'', 2000)))') IS NOT NULL AS submitted;
-SELECT ft.run_steps();
-SELECT error_sqlstate, error_message FROM ft.orchestration_tasks ORDER BY task_id;
-RESET fault_tolerance.max_result_size;
-DELETE FROM ft.orchestration_executions;
-
--- What a step sets ends with it.
-SELECT ft.submit('SET work_mem = ''123kB''') IS NOT NULL AS submitted;
-SELECT ft.run_steps();
-SHOW work_mem;
-DELETE FROM ft.orchestration_executions;
-
--- Only inside a step.
-\set VERBOSITY terse
-SELECT ft.input();
-SELECT ft.state();
-SELECT ft.set_state('{}');
-SELECT ft.result('a');
-\set VERBOSITY default
-SELECT * FROM ft.current_step();
-SELECT ft.submit(command) IS NOT NULL AS submitted
-  FROM (VALUES ('SELECT ft.result(''nobody'')'), ('SELECT ft.run_steps()'), ('SELECT ft.set_state(NULL)'),
-               ('SELECT ft.set_state(''[]'')'), ('SELECT (ft.current_step()).attempt'), ('SELECT $4')) AS t (command);
-SELECT ft.run_steps();
-SELECT command, result, error_sqlstate, error_message FROM ft.orchestration_tasks ORDER BY task_id;
-DELETE FROM ft.orchestration_executions;
 
 -- Nobody runs, or sees, what is somebody else's.
 CREATE ROLE regress_ft_stepper;

@@ -147,7 +147,7 @@ ft_run_by_index(FtStatement *statement, const FtArg *args)
 	bool		bitmapscan = enable_bitmapscan;
 	bool		sort = enable_sort;
 	bool		jit = jit_enabled;
-	uint64		n;
+	uint64		n = 0;
 
 	/*
 	 * The settings' own variables: a plan is made only at times.  Where what

@@ -222,7 +222,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		transparent = is_transparent(stmt);
 	volatile bool top = at_top() && !transparent && !IsParallelWorker();
-	bool		savepoint = makes_savepoint(stmt);
+	volatile bool savepoint = makes_savepoint(stmt);
 	Portal		prepared_before = preparing;
 	FtLockCommand lock_command = ft_lock_order_command(stmt);
 

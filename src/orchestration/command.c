@@ -231,7 +231,7 @@ Datum
 ft_command_run(const char *command, FtStepData *data)
 {
 	int			guc_nest_level = NewGUCNestLevel();
-	Datum		value;
+	Datum		value = (Datum) 0;
 
 	running++;
 	ft_step_enter(data);

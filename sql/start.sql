@@ -1,0 +1,73 @@
+-- Starting executions: once, in order of priority, under the version begun with.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
+
+CREATE TABLE start_ledger (entry serial, step text);
+SELECT ft.define_orchestration('order', $$[
+    {"name": "reserve", "critical": true,
+     "command": "INSERT INTO start_ledger (step) VALUES ('reserve ' || ($1 ->> 'order')) RETURNING step",
+     "compensation": "INSERT INTO start_ledger (step) VALUES ('give back ' || ($1 ->> 'order'))"},
+    {"name": "charge", "depends_on": ["reserve"],
+     "command": "INSERT INTO start_ledger (step) VALUES ('charge after ' || (ft.result('reserve') #>> '{}')); SELECT ft.set_state('{\"charged\": 5}')"},
+    {"name": "gift", "depends_on": ["reserve"], "condition": "SELECT ft.input() ? 'gift'",
+     "command": "INSERT INTO start_ledger (step) VALUES ('gift') RETURNING step, 7 AS size"},
+    {"name": "ship", "depends_on": ["charge", "gift"],
+     "command": "INSERT INTO start_ledger (step) VALUES ('ship ' || ($2 ->> 'charged') || ' ' || $3::text)"}]$$)
+    IS NOT NULL AS defined;
+
+-- A rollback of the caller's transaction leaves nothing, a commit starts it.
+BEGIN;
+SELECT ft.start('order', '{"order": 3}') IS NOT NULL AS started;
+ROLLBACK;
+SELECT count(*) FROM ft.orchestration_executions;
+
+-- The same key starts the same thing once, and never another.
+SELECT ft.start('order', '{"order": 4}', idempotency_key => 'order 4') AS execution \gset
+SELECT ft.start('order', '{"order": 4}', idempotency_key => 'order 4') = :'execution' AS same;
+SELECT count(*) FROM ft.orchestration_executions;
+\set VERBOSITY terse
+SELECT ft.submit('SELECT 1', idempotency_key => 'order 4');
+\set VERBOSITY default
+DELETE FROM ft.orchestration_executions;
+
+-- What cannot be started.
+\set VERBOSITY terse
+SELECT ft.start('nothing');
+SELECT ft.start(NULL);
+SELECT ft.start('order', NULL);
+SELECT ft.start('order', version => 9);
+SELECT ft.start('order', priority => 100000);
+SELECT ft.start('order', run_at => 'infinity');
+SELECT ft.start('order', idempotency_key => '');
+SELECT ft.submit('');
+SELECT ft.submit('SELECT 1', execution_mode => 'other');
+SELECT ft.submit('SELECT 1', max_attempts => 0);
+SELECT ft.submit('SELECT 1', queue => '');
+SELECT ft.submit('SELECT 1; SELECT 2', execution_mode => 'non_transactional');
+SELECT ft.submit('ROLLBACK');
+SELECT ft.submit('SELECT 1', compensation => 'SELEKT');
+\set VERBOSITY default
+SELECT count(*) FROM ft.orchestration_executions;
+
+-- Priority first, then age; what is for later waits.
+SELECT ft.submit('INSERT INTO start_ledger (step) VALUES (''last'')', run_at => now() + interval '1 hour') IS NOT NULL AS submitted;
+SELECT ft.submit(format('INSERT INTO start_ledger (step) VALUES (%L)', name), priority => priority) IS NOT NULL AS submitted
+  FROM (VALUES ('third', 0), ('first', 5), ('fourth', -5), ('second', 5)) AS job (name, priority);
+SELECT ft.run_steps();
+SELECT step FROM start_ledger ORDER BY entry;
+SELECT status, count(*) FROM ft.orchestration_executions GROUP BY 1 ORDER BY 1;
+DELETE FROM ft.orchestration_executions;
+TRUNCATE start_ledger RESTART IDENTITY;
+
+-- A version that was begun is kept.
+SELECT ft.start('order', '{"order": 5}') AS execution \gset
+SELECT ft.define_orchestration('order', '[{"name": "other", "command": "SELECT 1"}]') IS NOT NULL AS defined;
+SELECT ft.run_steps(:'execution');
+SELECT ft.start('order', version => 1) IS NOT NULL AS old, ft.start('order') IS NOT NULL AS new;
+SELECT count(*) FROM ft.orchestration_tasks GROUP BY execution_id ORDER BY 1;
+DELETE FROM ft.orchestration_executions;
+TRUNCATE start_ledger RESTART IDENTITY;
+
+SELECT ft.drop_orchestration('order');
+DROP TABLE start_ledger;
