@@ -10,6 +10,8 @@
 
 #include "utils/jsonb.h"
 
+#include "compat.h"
+
 /* Check all of a definition's tasks; returns how many there are. */
 extern int	ft_definition_check(Jsonb *tasks);
 
@@ -27,6 +29,6 @@ extern void ft_definition_check_mode(const char *mode, const char *place);
 /* An error unless the role may act on what another has defined. */
 extern void ft_definition_require_member(const char *name, const char *owner,
 										 Oid owner_oid, Oid caller);
-extern void ft_definition_report_unknown(const char *name) pg_attribute_noreturn();
+pg_noreturn extern void ft_definition_report_unknown(const char *name);
 
 #endif							/* FT_DEFINITION_H */

@@ -22,6 +22,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "errors.h"
 #include "orchestration/definition.h"
 #include "orchestration/execution.h"
@@ -82,8 +83,7 @@ static const struct
 	{"queue", KEY_NAME},
 };
 
-static void
-report_bad(const char *place, const char *detail, const char *hint) pg_attribute_noreturn();
+pg_noreturn static void report_bad(const char *place, const char *detail, const char *hint);
 
 static void
 report_bad(const char *place, const char *detail, const char *hint)
