@@ -232,7 +232,7 @@ const FtHelpEntry ft_help_entries[] = {
 		"orchestration execution task failure failed workflow recover recovery unrecovered given",
 		"TABLE ft.unrecovered_failures",
 		"failures that wait for recovery or were given up; what recovery would do: ft.plan_recovery()",
-	"orchestration.md"},
+	"orchestration/README.md"},
 	{"Are the workers of the extension alive?",
 		"worker workers launcher scheduler executor paused background sampler extension",
 		"SELECT * FROM ft.worker_status()",
