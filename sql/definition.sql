@@ -88,8 +88,10 @@ SELECT ft.define_orchestration('all', '[
 CREATE ROLE regress_ft_definer;
 GRANT USAGE ON SCHEMA ft TO regress_ft_definer;
 SET ROLE regress_ft_definer;
+\set VERBOSITY terse
 SELECT ft.define_orchestration('trip', '[{"name": "mine"}]');
 SELECT ft.drop_orchestration('trip');
+\set VERBOSITY default
 SELECT count(*) FROM ft.orchestrations;
 SELECT ft.define_orchestration('mine', '[{"name": "mine"}]') IS NOT NULL AS defined;
 SELECT orchestration_name, version, owner FROM ft.orchestrations;

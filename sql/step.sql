@@ -86,11 +86,11 @@ RESET fault_tolerance.recovery_jitter;
 CREATE ROLE regress_ft_stepper;
 GRANT USAGE ON SCHEMA ft TO regress_ft_stepper;
 SELECT ft.submit('SELECT 1') AS execution \gset
+\set VERBOSITY terse
 SET SESSION AUTHORIZATION regress_ft_stepper;
 SELECT ft.run_steps();
 RESET SESSION AUTHORIZATION;
 SET ROLE regress_ft_stepper;
-\set VERBOSITY terse
 SELECT ft.run_steps(:'execution');
 SELECT ft.start('order');
 \set VERBOSITY default

@@ -118,7 +118,7 @@ is( $node->safe_psql(
 my $count = q{SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database
  WHERE datname = 'second' OR datid = 0};
 $node->poll_query_until('postgres',
-    "SELECT bool_and(state <> 'running') FROM ft.worker_status()");
+    "SELECT bool_and(state <> 'running' AND worker <> 'executor') FROM ft.worker_status()");
 $node->safe_psql('postgres', 'SELECT pg_sleep(2)');
 $before = $node->safe_psql('postgres', $count);
 $node->safe_psql('postgres', 'SELECT pg_sleep(5)');
