@@ -12,6 +12,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
+#include "utils/uuid.h"
 
 #define FT_SLOT_TEXT	256		/* longest text kept in a slot, with its end */
 
@@ -23,6 +24,9 @@
  * these while work is due.
  */
 #define FT_LOOK_INTERVAL_MS		50
+
+/* Steps that an executor has claimed wait for as long for the one it is at. */
+#define FT_STEP_OVERDUE_MS		50
 
 typedef enum FtExtensionState
 {
@@ -127,6 +131,9 @@ typedef struct FtExecutorSlot
 	int64		executed;		/* executions of this process */
 	bool		leave;			/* settings that it has read at its start have
 								 * changed */
+	pg_uuid_t	task_id;		/* the step it is at, while others wait for it */
+	int			waiting_steps;	/* claimed by it and not begun */
+	bool		revoked;		/* these were given back meanwhile */
 } FtExecutorSlot;
 
 /* shared memory; called by shmem.c */

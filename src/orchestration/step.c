@@ -24,6 +24,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "errors.h"
 #include "guc.h"
@@ -81,8 +82,8 @@ report_taken_over(const FtStepClaim *claim)
 }
 
 /* Where an execution that one of its steps ends in goes. */
-static const char *
-status_after(FtExecutionEvent event)
+const char *
+ft_step_status_after(FtExecutionEvent event)
 {
 	return ft_execution_status_name(ft_execution_require_transition(FT_EXECUTION_RUNNING, event, ""));
 }
@@ -99,8 +100,8 @@ count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
 
 	if (ft_run(&count_step,
 			   FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
-					   FT_TEXT(status_after(FT_EXECUTION_COMPLETE)),
-					   FT_TEXT(status_after(FT_EXECUTION_START_TASK)),
+					   FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
+					   FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
 					   FT_TIME(now))) > 0)
 		return true;
 	return ft_run(&count_step_of_failed,
@@ -108,68 +109,90 @@ count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
 						  FT_TIME(now))) > 0;
 }
 
+const char *
+ft_step_ended_status(const FtStepClaim *claim, bool skipped)
+{
+	return ft_task_status_name(ft_task_require_transition(FT_TASK_RUNNING,
+														  skipped ? FT_TASK_SKIP : FT_TASK_COMPLETE,
+														  claim->name));
+}
+
+void
+ft_step_read_counted(uint64 row, int column, FtStepCounted *counted)
+{
+	counted->completions = ft_column_int64(row, column);
+	counted->tasks_left = ft_column_int64(row, column + 1);
+	counted->goes_on = ft_column_bool(row, column + 2);
+}
+
+FtStepClaim *
+ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampTz now,
+			  bool may_continue)
+{
+	FtStepClaim *successor = NULL;
+	pg_uuid_t	next;
+	int			due;
+
+	if (!claim->has_successors)
+		return NULL;
+	due = ft_ready_successors(&claim->execution_id, claim->name, counted->goes_on, now, &next);
+	if (due > 0 && may_continue)
+	{
+		successor = ft_step_claim_task(&next, now, GetMemoryChunkContext(unconstify(FtStepClaim *, claim)));
+		if (successor != NULL)
+			due--;
+	}
+	if (due > 0)
+		ft_wake_executor_at_commit(GetSessionUserId());
+	return successor;
+}
+
 /*
  * Write down that a step has ended, and what that makes due.  Returns the
  * successor that this session goes on with, or NULL.
  */
 static FtStepClaim *
-end_step(const FtStepClaim *claim, bool skipped, Datum result, Datum patch,
-		 bool may_continue, MemoryContext context)
+end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_continue)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	FtTaskStatus ended = ft_task_require_transition(FT_TASK_RUNNING,
-													skipped ? FT_TASK_SKIP : FT_TASK_COMPLETE,
-													claim->name);
-	int64		order;
-	bool		goes_on;
-	FtStepClaim *successor = NULL;
+	FtStepCounted counted;
 
-	if (!count(claim, skipped, patch, now))
+	if (!count(claim, outcome->skipped, outcome->patch, now))
 		report_taken_over(claim);
-	order = ft_column_int64(0, 1);
-	goes_on = ft_column_bool(0, 3);
+	ft_step_read_counted(0, 1, &counted);
 	if (ft_run(&end_task,
 			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
-					   FT_TEXT(ft_task_status_name(ended)),
-					   result == (Datum) 0 ? FT_NULL : FT_VALUE(result),
+					   FT_TEXT(ft_step_ended_status(claim, outcome->skipped)),
+					   outcome->result == (Datum) 0 ? FT_NULL : FT_VALUE(outcome->result),
 					   FT_TIME(now),
-					   skipped ? FT_NULL : FT_VALUE(Int64GetDatum(order)))) == 0)
+					   outcome->skipped ? FT_NULL : FT_VALUE(Int64GetDatum(counted.completions)))) == 0)
 		report_taken_over(claim);
+	return ft_step_go_on(claim, &counted, now, may_continue);
+}
 
-	if (claim->has_successors)
-	{
-		pg_uuid_t	next;
-		int			due = ft_ready_successors(&claim->execution_id, claim->name, goes_on, now, &next);
+void
+ft_step_execute(const FtStepClaim *claim, FtStepOutcome *outcome)
+{
+	FtStepData	data;
 
-		if (due > 0 && may_continue)
-		{
-			successor = ft_step_claim_task(&next, now, context);
-			if (successor != NULL)
-				due--;
-		}
-		if (due > 0)
-			ft_wake_executor_at_commit(GetSessionUserId());
-	}
-	return successor;
+	memset(outcome, 0, sizeof(FtStepOutcome));
+	ft_step_data_init(&data, &claim->execution_id, &claim->task_id, claim->attempt);
+	outcome->skipped = claim->condition != NULL && !ft_command_is_true(claim->condition, &data);
+	if (!outcome->skipped && claim->command != NULL)
+		outcome->result = ft_command_run(claim->command, &data);
+	outcome->patch = data.patch;
 }
 
 FtStepClaim *
 ft_step_run(const FtStepClaim *claim, bool may_continue)
 {
-	MemoryContext context = CurrentMemoryContext;
-	FtStepData	data;
-	Datum		result = (Datum) 0;
-	bool		skipped;
+	FtStepOutcome outcome;
 	FtStepClaim *successor;
 	FtEngine	engine;
 
-	ft_step_data_init(&data, &claim->execution_id, &claim->task_id, claim->attempt);
-	skipped = claim->condition != NULL && !ft_command_is_true(claim->condition, &data);
-	if (!skipped && claim->command != NULL)
-		result = ft_command_run(claim->command, &data);
-
+	ft_step_execute(claim, &outcome);
 	ft_engine_enter(&engine);
-	successor = end_step(claim, skipped, result, data.patch, may_continue, context);
+	successor = end_step(claim, &outcome, may_continue);
 	ft_engine_leave(&engine);
 	return successor;
 }
@@ -224,6 +247,7 @@ ft_step_recover(TimestampTz now)
 	if (ft_shared == NULL)
 		return 0;
 	ft_engine_enter(&engine);
+	ft_step_release_overdue();
 	n = ft_run_by_index(&lost_tasks, NULL);
 	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 

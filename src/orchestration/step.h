@@ -24,7 +24,24 @@ typedef struct FtStepClaim
 	bool		is_short;
 	bool		has_successors;
 	int64		timeout;		/* milliseconds; 0: none of its own */
+	bool		alone;			/* it must not share a transaction any more */
 } FtStepClaim;
+
+/* What came of running a step's own SQL. */
+typedef struct FtStepOutcome
+{
+	bool		skipped;
+	Datum		result;			/* (Datum) 0: none */
+	Datum		patch;			/* of the state; (Datum) 0: none */
+} FtStepOutcome;
+
+/* An execution after its steps have been counted. */
+typedef struct FtStepCounted
+{
+	int64		completions;
+	int64		tasks_left;
+	bool		goes_on;		/* its next steps may be started */
+} FtStepCounted;
 
 /*
  * Claim due steps of the current role, up to a limit, in the current
@@ -38,9 +55,24 @@ extern FtStepClaim *ft_step_claim_of_execution(const pg_uuid_t *execution_id, Ti
 /*
  * Run a claimed step in the current transaction, and complete it.  Where a
  * successor has become due and continuing is wanted, it is claimed with it and
- * returned.
+ * returned, in the memory context of the claim.
  */
 extern FtStepClaim *ft_step_run(const FtStepClaim *claim, bool may_continue);
+
+extern void ft_step_claim_free(FtStepClaim *claim);
+
+/*
+ * The parts of that, for who runs several steps in one transaction: a step's
+ * own SQL; what an event of a step makes of its execution, and of the step;
+ * columns from the given one on of an execution that was counted; and what a
+ * step that was counted makes due, in the engine.
+ */
+extern void ft_step_execute(const FtStepClaim *claim, FtStepOutcome *outcome);
+extern const char *ft_step_status_after(FtExecutionEvent event);
+extern const char *ft_step_ended_status(const FtStepClaim *claim, bool skipped);
+extern void ft_step_read_counted(uint64 row, int column, FtStepCounted *counted);
+extern FtStepClaim *ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted,
+								  TimestampTz now, bool may_continue);
 
 /* In the engine: claim one step that has just become due; NULL if it is not. */
 extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now,
@@ -49,8 +81,17 @@ extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now
 /* Record that a claimed step has failed; after its transaction was ended. */
 extern void ft_step_failed(const FtStepClaim *claim, const ErrorData *error);
 
-/* Give back a claim that nothing was done under. */
-extern void ft_step_release(const FtStepClaim *claim);
+/*
+ * Give back a claim that nothing was done under; false if its execution is
+ * locked just now.
+ */
+extern bool ft_step_release(const FtStepClaim *claim);
+
+/*
+ * In the engine: give back what executors of this database have claimed and
+ * cannot come to, because one step takes them long.
+ */
+extern void ft_step_release_overdue(void);
 
 /*
  * In the engine: owners with a step that is due, and when the next will be

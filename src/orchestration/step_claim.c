@@ -107,11 +107,6 @@ FT_STATEMENT(begin_executions,
 			 "         ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED) AS begun"
 			 " WHERE execution.execution_id = begun.execution_id",
 			 UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID);
-FT_STATEMENT(release_claim,
-			 "UPDATE ft.orchestration_tasks"
-			 "   SET status = $3, attempt = attempt - 1, due_at = $4, started_at = NULL"
-			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
-			 UUIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID);
 
 static FtStepClaim *
 read_claim(uint64 row, MemoryContext context)
@@ -129,8 +124,20 @@ read_claim(uint64 row, MemoryContext context)
 	claim->is_short = ft_column_bool(row, 8);
 	claim->has_successors = ft_column_bool(row, 9);
 	claim->timeout = ft_column_int64(row, 10);
+	claim->alone = false;
 	MemoryContextSwitchTo(caller);
 	return claim;
+}
+
+void
+ft_step_claim_free(FtStepClaim *claim)
+{
+	pfree(claim->name);
+	if (claim->command != NULL)
+		pfree(claim->command);
+	if (claim->condition != NULL)
+		pfree(claim->condition);
+	pfree(claim);
 }
 
 /* Which start of the server, and which worker, this is; null for a session. */
@@ -268,20 +275,6 @@ ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 	}
 	ft_engine_leave(&engine);
 	return claim;
-}
-
-void
-ft_step_release(const FtStepClaim *claim)
-{
-	FtEngine	engine;
-
-	ft_engine_enter(&engine);
-	ft_run(&release_claim,
-		   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
-				   FT_TEXT(ft_task_status_name(ft_task_require_transition(FT_TASK_RUNNING, FT_TASK_RELEASE,
-																		  claim->name))),
-				   FT_TIME(GetCurrentTimestamp())));
-	ft_engine_leave(&engine);
 }
 
 List *

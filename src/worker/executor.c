@@ -42,6 +42,7 @@
 #include "guc.h"
 #include "orchestration/compensation.h"
 #include "orchestration/step.h"
+#include "orchestration/step_group.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "worker/executor.h"
@@ -62,6 +63,10 @@
 static bool leaving = false;
 static bool role_changed = false;	/* what let this process connect, perhaps */
 static bool fruitless = false;	/* there was nothing to claim, ever */
+
+/* Says that steps wait that were claimed, in a slot that has to be told of it. */
+static TimeoutId overdue_timeout;
+static FtDatabaseSlot *overdue_database;
 
 /*
  * Free the slot and have the scheduler look: for the next owner, for what has
@@ -132,6 +137,7 @@ attach(const FtWorkerOrder *order, FtExecutorSlot *executor)
 	}
 	if (wanted)
 		ft_worker_attach(&executor->process, FT_WORKER_CONNECTING);
+	overdue_database = slot;
 	LWLockRelease(ft_shared->lock);
 	return wanted;
 }
@@ -185,11 +191,13 @@ typedef struct Executor
 {
 	FtExecutorSlot *slot;
 	MemoryContext context;		/* reset when there is nothing to go on with */
+	MemoryContext run_context;	/* reset before each run */
 	TimestampTz started_at;
 	List	   *steps;			/* of FtStepClaim, to be run one after another */
 	FtCompensationClaim compensation;
 	bool		has_compensation;
 	int			rounds;
+	int64		executed;
 	bool		batch;			/* the last steps were quick: claim several */
 	bool		worked;			/* it has run something */
 	bool		waiting;		/* others may take it for idle */
@@ -267,7 +275,8 @@ limit_time(int64 timeout)
 
 /*
  * Run something in a transaction of its own, with deferred triggers as a part
- * of it.  Returns the error that ended it, or NULL.
+ * of it.  Returns the error that ended it, or NULL.  A negative timeout leaves
+ * limits to the body.
  */
 static ErrorData *
 run_in_transaction(Executor *self, const char *activity, int64 timeout,
@@ -278,15 +287,16 @@ run_in_transaction(Executor *self, const char *activity, int64 timeout,
 	PG_TRY();
 	{
 		ft_worker_begin(activity);
-		limit_time(timeout);
-		MemoryContextSwitchTo(self->context);
+		if (timeout >= 0)
+			limit_time(timeout);
+		MemoryContextSwitchTo(self->run_context);
 		body(self, claim);
 		ft_worker_commit();
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	}
 	PG_CATCH();
 	{
-		error = ft_worker_recover_from_error(self->context);
+		error = ft_worker_recover_from_error(self->run_context);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(self->context);
@@ -334,8 +344,8 @@ static void
 run_step(Executor *self, FtStepClaim *claim)
 {
 	ErrorData  *error;
-	TimestampTz began_at = GetCurrentTimestamp();
 
+	self->steps = list_delete_first(self->steps);
 	successor = NULL;
 	error = run_in_transaction(self, claim->command ? claim->command : claim->name,
 							   claim->timeout, step_body, claim);
@@ -348,14 +358,62 @@ run_step(Executor *self, FtStepClaim *claim)
 	}
 	else if (successor != NULL)
 		self->steps = lcons(successor, self->steps);
-	self->batch = error == NULL &&
-		!TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), QUICK_STEP_MS);
+	ft_step_claim_free(claim);
 }
 
-/* What was claimed and will not be run here is for others. */
+/* Do the steps that are next share a transaction? */
+static bool
+group_is_next(const Executor *self)
+{
+	return list_length(self->steps) > 1 &&
+		ft_step_may_group(linitial(self->steps)) && ft_step_may_group(lsecond(self->steps));
+}
+
+/* The same for what a group has done. */
+static List *group_done;
+static List *group_successors;
+
+static void
+group_body(Executor *self, void *claims)
+{
+	MemoryContextSwitchTo(self->context);
+	group_done = ft_step_run_group(claims, self->run_context, &group_successors);
+}
+
+/*
+ * Run steps that share a transaction.  Where that fails none of them is to
+ * blame, and each runs alone.
+ */
+static void
+run_group(Executor *self)
+{
+	ListCell   *cell;
+
+	group_done = group_successors = NIL;
+	if (run_in_transaction(self, "short steps", -1, group_body, self->steps) != NULL)
+	{
+		foreach(cell, self->steps)
+			((FtStepClaim *) lfirst(cell))->alone = true;
+		return;
+	}
+	/* the first is counted as what it all began with */
+	self->executed += Max(list_length(group_done), 1) - 1;
+	foreach(cell, group_done)
+	{
+		self->steps = list_delete_ptr(self->steps, lfirst(cell));
+		ft_step_claim_free(lfirst(cell));
+	}
+	self->steps = list_concat(group_successors, self->steps);
+}
+
+/*
+ * What was claimed and will not be run here is for others.  Where that cannot
+ * be said, because somebody has the execution locked, the step stays.
+ */
 static void
 release_steps(Executor *self)
 {
+	List	   *kept = NIL;
 	ListCell   *cell;
 
 	if (self->steps == NIL)
@@ -363,47 +421,106 @@ release_steps(Executor *self)
 	ft_worker_begin("releasing");
 	MemoryContextSwitchTo(self->context);
 	foreach(cell, self->steps)
-		ft_step_release(lfirst(cell));
-	ft_wake_executor_at_commit(self->slot->owner);
+	{
+		if (!ft_step_release(lfirst(cell)))
+			kept = lappend(kept, lfirst(cell));
+	}
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
-	self->steps = NIL;
+	self->steps = kept;
 }
 
 static void
-publish_state(Executor *self, FtWorkerState state, bool executes)
+publish_idle(Executor *self)
 {
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-	self->slot->process.state = state;
-	if (executes)
-	{
-		self->slot->last_tick = GetCurrentTimestamp();
-		self->slot->executed++;
-	}
+	self->slot->process.state = FT_WORKER_SLEEPING;
 	LWLockRelease(ft_shared->lock);
 }
 
-/* Run one thing that has been claimed, in a session as good as new. */
+/*
+ * Say what this process is about to do.  False if the scheduler has given back
+ * meanwhile what was claimed.
+ */
+static bool
+publish_work(Executor *self)
+{
+	FtExecutorSlot *slot = self->slot;
+	bool		revoked;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	revoked = slot->revoked;
+	slot->revoked = false;
+	slot->waiting_steps = 0;
+	if (!revoked)
+	{
+		slot->process.state = FT_WORKER_RUNNING;
+		slot->last_tick = GetCurrentTimestamp();
+		slot->executed = self->executed + 1;
+		if (list_length(self->steps) > 1 && !group_is_next(self))
+		{
+			slot->task_id = ((FtStepClaim *) linitial(self->steps))->task_id;
+			slot->waiting_steps = list_length(self->steps) - 1;
+		}
+	}
+	LWLockRelease(ft_shared->lock);
+	return !revoked;
+}
+
+/*
+ * One step takes long, and others that were claimed wait for it: have the
+ * scheduler look.  This runs in a signal handler, so no lock is taken; what is
+ * woken for nothing does no harm.
+ */
+static void
+steps_are_overdue(void)
+{
+	Latch	   *scheduler = overdue_database->scheduler.latch;
+	Latch	   *launcher = ft_shared->launcher.process.latch;
+
+	pg_atomic_write_u32(&overdue_database->pending, 1);
+	if (scheduler != NULL)
+		SetLatch(scheduler);
+	else if (launcher != NULL)
+		SetLatch(launcher);
+}
+
+/* Run what has been claimed, in a session as good as new. */
 static void
 work(Executor *self)
 {
-	publish_state(self, FT_WORKER_RUNNING, true);
+	int			steps = list_length(self->steps);
+	TimestampTz began_at;
+
+	if (!publish_work(self))
+	{
+		release_steps(self);
+		return;
+	}
 	self->waiting = false;
 	if (self->worked)
 		reset_session();
 	self->worked = true;
+	MemoryContextReset(self->run_context);
+	began_at = GetCurrentTimestamp();
+	self->executed++;
 	if (self->has_compensation)
 	{
 		self->has_compensation = false;
 		run_compensation(self);
 	}
+	else if (group_is_next(self))
+		run_group(self);
 	else
 	{
-		FtStepClaim *claim = linitial(self->steps);
-
-		self->steps = list_delete_first(self->steps);
-		run_step(self, claim);
+		if (steps > 1)
+			enable_timeout_after(overdue_timeout, FT_STEP_OVERDUE_MS + 1);
+		run_step(self, linitial(self->steps));
+		if (steps > 1)
+			disable_timeout(overdue_timeout, false);
 	}
+	self->batch = !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),
+											  QUICK_STEP_MS * Max(1, steps - list_length(self->steps)));
 	pgstat_report_stat(false);
 }
 
@@ -421,7 +538,7 @@ rest(Executor *self)
 	{
 		self->waiting = true;
 		self->idle_since = GetCurrentTimestamp();
-		publish_state(self, FT_WORKER_SLEEPING, false);
+		publish_idle(self);
 		return true;
 	}
 	until = TimestampTzPlusMilliseconds(self->idle_since, ft_executor_idle_timeout);
@@ -456,6 +573,9 @@ ft_executor_main(Datum main_arg)
 
 	self.context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance executor",
 										 ALLOCSET_DEFAULT_SIZES);
+	self.run_context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance step",
+											 ALLOCSET_DEFAULT_SIZES);
+	overdue_timeout = RegisterTimeout(USER_TIMEOUT, steps_are_overdue);
 	for (;;)
 	{
 		MemoryContextSwitchTo(self.context);
