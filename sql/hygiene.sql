@@ -32,6 +32,7 @@ INSERT INTO for_everybody VALUES
     ('ft.drop_orchestration(text)'),
     ('ft.fail_task(uuid,text,text,integer)'),
     ('ft.input()'),
+    ('ft.is_status(text,text)'),
     ('ft.failure_rules()'),
     ('ft.is_retryable(text)'),
     ('ft.lock_in_order(bigint[],boolean,interval)'),

@@ -11,18 +11,15 @@ SELECT object, from_status, event
  GROUP BY 1, 2, 3 HAVING count(*) > 1;
 
 -- the statuses that the tables accept are those of the transitions
-SELECT c.conname
-  FROM pg_constraint AS c
- WHERE c.conname IN ('orchestration_executions_status', 'orchestration_tasks_status')
-   AND (SELECT array_agg(DISTINCT status ORDER BY status)
-          FROM (SELECT from_status AS status FROM ft.transitions()
-                 WHERE 'orchestration_' || object || 's' = c.conrelid::regclass::text
-                    OR 'ft.orchestration_' || object || 's' = c.conrelid::regclass::text
-                UNION SELECT to_status FROM ft.transitions()
-                 WHERE 'orchestration_' || object || 's' = c.conrelid::regclass::text
-                    OR 'ft.orchestration_' || object || 's' = c.conrelid::regclass::text) AS s)
-    <> (SELECT array_agg(m[1] ORDER BY m[1])
-          FROM regexp_matches(pg_get_constraintdef(c.oid), '''([A-Z_]+)''', 'g') AS m);
+SELECT object, status
+  FROM (SELECT object, from_status AS status FROM ft.transitions()
+        UNION SELECT object, to_status FROM ft.transitions()) AS s
+ WHERE NOT ft.is_status(object, status);
+SELECT ft.is_status('execution', 'SKIPPED') AS of_a_task, ft.is_status('task', 'ROLLED_BACK') AS of_an_execution,
+       ft.is_status('task', 'pending') AS small, ft.is_status('task', '') AS empty, ft.is_status('other', 'PENDING') AS other;
+SELECT conname, pg_get_constraintdef(oid)
+  FROM pg_constraint
+ WHERE conname IN ('orchestration_executions_status', 'orchestration_tasks_status') ORDER BY 1;
 
 -- keys are of version 7 and grow
 SELECT substr(a::text, 15, 1) AS version, substr(a::text, 20, 1) IN ('8', '9', 'a', 'b') AS variant, a < b AS grows

@@ -30,6 +30,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -105,11 +106,81 @@ ft_text_arg(const char *cstring)
 }
 
 /*
+ * What the planner is told: the settings' own variables, since the settings of
+ * the session are its user's, and to set them costs more than a statement.
+ */
+typedef struct PlannerSettings
+{
+	bool		seqscan;
+	bool		bitmapscan;
+	bool		indexscan;
+	bool		nestloop;
+	bool		sort;
+	bool		jit;
+	int			cache_mode;
+} PlannerSettings;
+
+static PlannerSettings
+planner_settings(void)
+{
+	return (PlannerSettings)
+	{
+		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_nestloop, enable_sort,
+			jit_enabled, plan_cache_mode
+	};
+}
+
+static void
+set_planner(PlannerSettings settings)
+{
+	enable_seqscan = settings.seqscan;
+	enable_bitmapscan = settings.bitmapscan;
+	enable_indexscan = settings.indexscan;
+	enable_nestloop = settings.nestloop;
+	enable_sort = settings.sort;
+	jit_enabled = settings.jit;
+	plan_cache_mode = settings.cache_mode;
+}
+
+/*
+ * Execute a plan that has been made for any arguments: to make a new one for
+ * each costs several times what most statements take.  It is kept for as long
+ * as statistics are not collected anew, while a table may grow from nothing to
+ * millions of rows: so it is made as if they were there.  Where a sequential
+ * scan cannot be avoided, its cost would have the plan compiled.
+ */
+static int
+execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
+{
+	PlannerSettings caller = planner_settings();
+	PlannerSettings ours = caller;
+	int			result;
+
+	ours.seqscan = ours.jit = false;
+	ours.indexscan = ours.nestloop = true;
+	ours.cache_mode = PLAN_CACHE_MODE_AUTO;
+	if (only_by_index)
+		ours.bitmapscan = ours.sort = false;
+
+	set_planner(ours);
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		set_planner(caller);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
  * Run one statement of the engine, with each statement seeing what the ones
  * before it did and what others have committed.  Returns the number of rows.
  */
-uint64
-ft_run(FtStatement *statement, const FtArg *args)
+static uint64
+run(FtStatement *statement, const FtArg *args, bool only_by_index)
 {
 	Datum		values[FT_STATEMENT_MAX_ARGS];
 	char		nulls[FT_STATEMENT_MAX_ARGS];
@@ -117,8 +188,8 @@ ft_run(FtStatement *statement, const FtArg *args)
 
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs,
-									   statement->argtypes);
+		SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs,
+											  statement->argtypes, CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
@@ -133,7 +204,7 @@ ft_run(FtStatement *statement, const FtArg *args)
 		nulls[i] = args[i].isnull ? 'n' : ' ';
 	}
 
-	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	result = execute(statement->plan, values, nulls, only_by_index);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 			 SPI_result_code_string(result));
@@ -141,32 +212,15 @@ ft_run(FtStatement *statement, const FtArg *args)
 }
 
 uint64
+ft_run(FtStatement *statement, const FtArg *args)
+{
+	return run(statement, args, false);
+}
+
+uint64
 ft_run_by_index(FtStatement *statement, const FtArg *args)
 {
-	bool		seqscan = enable_seqscan;
-	bool		bitmapscan = enable_bitmapscan;
-	bool		sort = enable_sort;
-	bool		jit = jit_enabled;
-	uint64		n = 0;
-
-	/*
-	 * The settings' own variables: a plan is made only at times.  Where what
-	 * is disabled cannot be avoided, its cost would have the plan compiled.
-	 */
-	enable_seqscan = enable_bitmapscan = enable_sort = jit_enabled = false;
-	PG_TRY();
-	{
-		n = ft_run(statement, args);
-	}
-	PG_FINALLY();
-	{
-		enable_seqscan = seqscan;
-		enable_bitmapscan = bitmapscan;
-		enable_sort = sort;
-		jit_enabled = jit;
-	}
-	PG_END_TRY();
-	return n;
+	return run(statement, args, true);
 }
 
 Datum

@@ -23,7 +23,10 @@ typedef struct FtEngine
 
 #define FT_STATEMENT_MAX_ARGS	10
 
-/* One statement of the engine, planned at its first use in a session. */
+/*
+ * One statement of the engine, planned at its first use in a session for
+ * whatever arguments it will get, and by indexes.
+ */
 typedef struct FtStatement
 {
 	const char *sql;
@@ -67,8 +70,8 @@ extern void ft_engine_leave(FtEngine *engine);
 extern uint64 ft_run(FtStatement *statement, const FtArg *args);
 
 /*
- * The same for a statement that has to be planned by its index even while the
- * planner believes, from statistics of a moment ago, that the table is empty.
+ * The same for a statement that has to go by the order of its index, and take
+ * no more of it than it needs.
  */
 extern uint64 ft_run_by_index(FtStatement *statement, const FtArg *args);
 

@@ -216,11 +216,25 @@ ft_create_checkpoint(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(checkpoint_id);
 }
 
+/* Does the update turn the task's status into COMPLETED? */
+static bool
+completes(const TriggerData *trigger)
+{
+	TupleDesc	descriptor = RelationGetDescr(trigger->tg_relation);
+	int			column = SPI_fnumber(descriptor, "status");
+	char	   *before = SPI_getvalue(trigger->tg_trigtuple, descriptor, column);
+	char	   *after = SPI_getvalue(trigger->tg_newtuple, descriptor, column);
+	const char *completed = ft_task_status_name(FT_TASK_COMPLETED);
+
+	return strcmp(after, completed) == 0 && strcmp(before, completed) != 0;
+}
+
 /*
  * ft.trigger_checkpoint() returns trigger
  *
- * The trigger's WHEN clause has decided that there is a reason; whoever
- * updated the task holds the lock of its execution.
+ * The trigger's WHEN clause says that the task is critical.  The rest of the
+ * condition is here: a clause is read anew with every update of a task.
+ * Whoever updated the task holds the lock of its execution.
  */
 Datum
 ft_trigger_checkpoint(PG_FUNCTION_ARGS)
@@ -242,6 +256,9 @@ ft_trigger_checkpoint(PG_FUNCTION_ARGS)
 				 errmsg("ft.trigger_checkpoint() is the trigger of ft.orchestration_tasks"),
 				 errdetail("It makes a checkpoint after an update that completes a critical task, and can do nothing else."),
 				 errhint("Use ft.create_checkpoint() to make a checkpoint by hand.")));
+
+	if (!completes(trigger))
+		return PointerGetDatum(trigger->tg_newtuple);
 
 	execution_id = *DatumGetUUIDP(SPI_getbinval(trigger->tg_newtuple,
 												RelationGetDescr(trigger->tg_relation),

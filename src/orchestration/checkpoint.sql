@@ -35,7 +35,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 CREATE TRIGGER checkpoint_of_critical_task
     AFTER UPDATE OF status ON ft.orchestration_tasks
     FOR EACH ROW
-    WHEN (NEW.critical AND NEW.status = 'COMPLETED' AND OLD.status <> 'COMPLETED')
+    WHEN (NEW.critical)
     EXECUTE FUNCTION ft.trigger_checkpoint();
 
 COMMENT ON TABLE ft.orchestration_checkpoints IS

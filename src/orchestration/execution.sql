@@ -24,10 +24,7 @@ CREATE TABLE ft.orchestration_executions (
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,
     CONSTRAINT orchestration_executions_pkey PRIMARY KEY (execution_id),
-    CONSTRAINT orchestration_executions_status CHECK (status IN (
-        'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'ROLLING_BACK',
-        'ROLLED_BACK', 'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED',
-        'CANCELLED')),
+    CONSTRAINT orchestration_executions_status CHECK (ft.is_status('execution', status)),
     CONSTRAINT orchestration_executions_state CHECK (jsonb_typeof(state) = 'object')
 );
 

@@ -20,6 +20,7 @@
 #include "orchestration/status.h"
 
 PG_FUNCTION_INFO_V1(ft_transitions);
+PG_FUNCTION_INFO_V1(ft_is_status);
 
 static const char *const execution_status_names[FT_EXECUTION_STATUSES] = {
 	[FT_EXECUTION_PENDING] = "PENDING",
@@ -314,6 +315,39 @@ put_transition(ReturnSetInfo *rsinfo, const char *object, const char *from,
 	values[3] = CStringGetTextDatum(to);
 	values[4] = CStringGetTextDatum(meaning);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static bool
+is_among(const text *status, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (strlen(names[i]) == VARSIZE_ANY_EXHDR(status) &&
+			memcmp(names[i], VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * ft.is_status(object text, status text) returns boolean
+ *
+ * The tables' constraints ask this: a list of all names in each of them would
+ * be read anew with every statement that writes a row, which costs more than
+ * the rest of the statement.
+ */
+Datum
+ft_is_status(PG_FUNCTION_ARGS)
+{
+	const text *object = PG_GETARG_TEXT_PP(0);
+	const text *status = PG_GETARG_TEXT_PP(1);
+	static const char *const objects[] = {"execution", "task"};
+
+	if (is_among(object, &objects[0], 1))
+		PG_RETURN_BOOL(is_among(status, execution_status_names, FT_EXECUTION_STATUSES));
+	if (is_among(object, &objects[1], 1))
+		PG_RETURN_BOOL(is_among(status, task_status_names, FT_TASK_STATUSES));
+	PG_RETURN_BOOL(false);
 }
 
 /*

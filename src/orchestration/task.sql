@@ -49,9 +49,7 @@ CREATE TABLE ft.orchestration_tasks (
     CONSTRAINT orchestration_tasks_name UNIQUE (execution_id, task_name),
     CONSTRAINT orchestration_tasks_execution FOREIGN KEY (execution_id)
         REFERENCES ft.orchestration_executions ON DELETE CASCADE,
-    CONSTRAINT orchestration_tasks_status CHECK (status IN (
-        'PENDING', 'RUNNING', 'COMPLETED', 'SKIPPED', 'FAILED', 'CANCELLED',
-        'COMPENSATING', 'COMPENSATED', 'COMPENSATION_FAILED')),
+    CONSTRAINT orchestration_tasks_status CHECK (ft.is_status('task', status)),
     CONSTRAINT orchestration_tasks_mode CHECK (execution_mode IN (
         'transactional', 'non_transactional', 'external'))
 )
