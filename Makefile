@@ -94,6 +94,7 @@ REGRESS = \
 	start \
 	step \
 	step_data \
+	step_plan \
 	installation \
 	dead_tuples \
 	xid_clock \

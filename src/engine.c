@@ -115,6 +115,8 @@ typedef struct PlannerSettings
 	bool		bitmapscan;
 	bool		indexscan;
 	bool		nestloop;
+	bool		hashjoin;
+	bool		mergejoin;
 	bool		sort;
 	bool		jit;
 	int			cache_mode;
@@ -125,8 +127,8 @@ planner_settings(void)
 {
 	return (PlannerSettings)
 	{
-		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_nestloop, enable_sort,
-			jit_enabled, plan_cache_mode
+		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_nestloop,
+			enable_hashjoin, enable_mergejoin, enable_sort, jit_enabled, plan_cache_mode
 	};
 }
 
@@ -137,6 +139,8 @@ set_planner(PlannerSettings settings)
 	enable_bitmapscan = settings.bitmapscan;
 	enable_indexscan = settings.indexscan;
 	enable_nestloop = settings.nestloop;
+	enable_hashjoin = settings.hashjoin;
+	enable_mergejoin = settings.mergejoin;
 	enable_sort = settings.sort;
 	jit_enabled = settings.jit;
 	plan_cache_mode = settings.cache_mode;
@@ -146,8 +150,9 @@ set_planner(PlannerSettings settings)
  * Execute a plan that has been made for any arguments: to make a new one for
  * each costs several times what most statements take.  It is kept for as long
  * as statistics are not collected anew, while a table may grow from nothing to
- * millions of rows: so it is made as if they were there.  Where a sequential
- * scan cannot be avoided, its cost would have the plan compiled.
+ * millions of rows: so it is made as if they were there, without what reads a
+ * table, or an index, from end to end.  Where that cannot be avoided, its cost
+ * would have the plan compiled.
  */
 static int
 execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
@@ -156,7 +161,7 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
 	PlannerSettings ours = caller;
 	int			result;
 
-	ours.seqscan = ours.jit = false;
+	ours.seqscan = ours.hashjoin = ours.mergejoin = ours.jit = false;
 	ours.indexscan = ours.nestloop = true;
 	ours.cache_mode = PLAN_CACHE_MODE_AUTO;
 	if (only_by_index)

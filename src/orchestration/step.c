@@ -248,7 +248,7 @@ ft_step_recover(TimestampTz now)
 		return 0;
 	ft_engine_enter(&engine);
 	ft_step_release_overdue();
-	n = ft_run_by_index(&lost_tasks, NULL);
+	n = ft_run(&lost_tasks, NULL);
 	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)

@@ -111,10 +111,10 @@ ft_step_release_overdue(void)
 
 		if (!revoke_claims(&ft_shared->executors[i], &worker_id, &task_id))
 			continue;
-		n = ft_run_by_index(&claims_of_worker,
-							FT_ARGS(FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)),
-									FT_VALUE(Int64GetDatum((int64) worker_id)),
-									FT_UUID(&task_id)));
+		n = ft_run(&claims_of_worker,
+				   FT_ARGS(FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)),
+						   FT_VALUE(Int64GetDatum((int64) worker_id)),
+						   FT_UUID(&task_id)));
 		claims = palloc(sizeof(Claim) * Max(n, 1));
 		for (uint64 row = 0; row < n; row++)
 		{

@@ -1,0 +1,97 @@
+-- The engine's statements go by indexes whatever the statistics say, and claims
+-- read no more than they take: by the server's own counts of what was read.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fault_tolerance;
+RESET client_min_messages;
+
+CREATE VIEW plan_reads AS
+SELECT sum(pg_stat_get_numscans(relid))::bigint AS scans,
+       sum((SELECT sum(pg_stat_get_tuples_returned(i.indexrelid))
+              FROM pg_index AS i WHERE i.indrelid = relid))::bigint AS entries
+  FROM unnest('{ft.orchestration_executions,ft.orchestration_tasks}'::regclass[]) AS relid;
+CREATE TABLE plan_reads_before AS SELECT * FROM plan_reads WITH NO DATA;
+-- since the numbers were noted
+CREATE VIEW plan_reads_since AS
+SELECT now.scans - b.scans AS sequential_scans, now.entries - b.entries AS entries
+  FROM plan_reads AS now, plan_reads_before AS b;
+
+-- Tasks that are due at some time, written past the functions to be quick.
+CREATE PROCEDURE plan_insert_many(due_at timestamptz) LANGUAGE sql AS $$
+    WITH execution AS (
+        INSERT INTO ft.orchestration_executions
+               (execution_id, owner, owner_oid, managed, tasks_left, created_at, updated_at)
+        SELECT ft.uuid_v7(), current_user, current_user::regrole, true, 1, now(), now() FROM generate_series(1, 5000)
+        RETURNING execution_id)
+    INSERT INTO ft.orchestration_tasks (task_id, execution_id, task_name, command, owner_oid, created_at, due_at)
+    SELECT ft.uuid_v7(), execution_id, 'many', 'SELECT 1', current_user::regrole, now(), plan_insert_many.due_at FROM execution;
+$$;
+
+-- Plans are made while the statistics say that there is nothing.
+VACUUM ANALYZE ft.orchestration_executions, ft.orchestration_tasks;
+SELECT ft.submit('SELECT 1') IS NOT NULL AS submitted;
+SELECT ft.run_steps();
+
+-- As such they go by the index also in a session that would rather not.
+SET enable_indexscan = off;
+SET enable_nestloop = off;
+SET plan_cache_mode = force_custom_plan;
+
+-- Many behind what is due.
+CALL plan_insert_many(now() + interval '1 day');
+SELECT count(ft.submit('SELECT 1')) FROM generate_series(1, 100);
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+
+-- The same in a session that has no plans yet.
+\c -
+DELETE FROM plan_reads_before;
+SELECT count(ft.submit('SELECT 1', short => true)) FROM generate_series(1, 100);
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+
+-- In one whose plans are made while nothing is known of the tables.
+SET client_min_messages = warning;
+TRUNCATE ft.orchestration_executions CASCADE;
+\c -
+SELECT ft.submit('SELECT 1') IS NOT NULL AS submitted;
+SELECT ft.run_steps();
+CALL plan_insert_many(now() + interval '1 day');
+DELETE FROM plan_reads_before;
+SELECT count(ft.submit('SELECT 1')) FROM generate_series(1, 100);
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+
+-- Many in front that are gone, and the statistics say that they are there.
+CALL plan_insert_many(now() - interval '1 day');
+ANALYZE ft.orchestration_executions, ft.orchestration_tasks;
+DELETE FROM ft.orchestration_executions WHERE execution_id IN (SELECT execution_id FROM ft.orchestration_tasks WHERE task_name = 'many');
+DELETE FROM plan_reads_before;
+SELECT count(ft.submit('SELECT 1')) FROM generate_series(1, 100);
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+
+-- Nor does the tick read more than it needs.
+CALL plan_insert_many(now() + interval '1 day');
+DELETE FROM plan_reads_before;
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT paused_reason IS NULL AS working FROM ft.scheduler_tick(now());
+SELECT pg_stat_force_next_flush();
+SELECT entries BETWEEN 1 AND 2000 AS few_entries FROM plan_reads_since;
+
+DELETE FROM ft.orchestration_executions;
+DROP VIEW plan_reads_since, plan_reads;
+DROP TABLE plan_reads_before;
+DROP PROCEDURE plan_insert_many;
