@@ -33,6 +33,7 @@ INSTALL_PARTS = \
 	orchestration/start \
 	orchestration/step \
 	orchestration/step_data \
+	orchestration/external \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
@@ -95,6 +96,7 @@ REGRESS = \
 	step \
 	step_data \
 	step_plan \
+	external \
 	installation \
 	dead_tuples \
 	xid_clock \
@@ -142,6 +144,7 @@ REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.co
 ISOLATION = \
 	orchestration \
 	orchestration_snapshot \
+	external \
 	dead_tuples_locks \
 	blocking \
 	idle_in_transaction \

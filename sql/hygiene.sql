@@ -22,6 +22,7 @@ CREATE TEMPORARY TABLE for_everybody (signature text);
 INSERT INTO for_everybody VALUES
     ('ft.add_task(uuid,text,text,text,boolean,text[])'),
     ('ft.auto_recover_failures()'),
+    ('ft.claim_task(text,text,interval)'),
     ('ft.compensate_from_checkpoint(uuid,jsonb)'),
     ('ft.complete_task(uuid,jsonb,integer)'),
     ('ft.condition_name(text)'),
@@ -31,6 +32,7 @@ INSERT INTO for_everybody VALUES
     ('ft.define_orchestration(text,jsonb,text)'),
     ('ft.drop_orchestration(text)'),
     ('ft.fail_task(uuid,text,text,integer)'),
+    ('ft.heartbeat(uuid,integer,interval)'),
     ('ft.input()'),
     ('ft.is_status(text,text)'),
     ('ft.failure_rules()'),
@@ -42,6 +44,7 @@ INSERT INTO for_everybody VALUES
     ('ft.record_failure(uuid,text,text,text)'),
     ('ft.recover_from_checkpoint(uuid,uuid)'),
     ('ft.recover_from_failure(uuid,character varying)'),
+    ('ft.release_task(uuid,integer)'),
     ('ft.result(text)'),
     ('ft.retry_from_checkpoint(uuid,jsonb)'),
     ('ft.rollback_to_checkpoint(uuid,jsonb)'),

@@ -270,7 +270,11 @@ check_key(DefinedTask *task, JsonbContainer *object, KeyKind kind,
 			(void) name_of(value, place);
 			break;
 		case KEY_COMMAND:
-			ft_definition_check_command(text_of(value, place), place, alone, !alone);
+			/* a worker outside may be told in any language */
+			if (strcmp(key, "command") == 0 && says(object, "execution_mode", "external"))
+				(void) text_of(value, place);
+			else
+				ft_definition_check_command(text_of(value, place), place, alone, !alone);
 			break;
 		case KEY_QUERY:
 			ft_definition_check_command(text_of(value, place), place, true, true);
@@ -337,6 +341,9 @@ check_combinations(JsonbContainer *object, const char *place)
 		(says(object, "execution_mode", "non_transactional") || says(object, "execution_mode", "external")))
 		report_bad(place, "Only transactional steps can share a commit.",
 				   "Remove \"short\", or make it transactional.");
+	if (says(object, "execution_mode", "external") && value_of(object, "condition") != NULL)
+		report_bad(place, "Nobody looks at the condition of a step that a worker outside claims.",
+				   "Put a transactional step with the condition before it, or let the worker decide.");
 }
 
 static DefinedTask *

@@ -46,7 +46,7 @@ FT_STATEMENT(insert_failure,
 FT_STATEMENT(set_failed,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $2, failures = failures + 1,"
-			 "       error_sqlstate = $3, error_message = $4"
+			 "       error_sqlstate = $3, error_message = $4, leased_until = NULL"
 			 " WHERE task_id = $1",
 			 UUIDOID, TEXTOID, TEXTOID, TEXTOID);
 

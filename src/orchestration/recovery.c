@@ -38,6 +38,7 @@ FT_STATEMENT(update_tasks,
 			 "   SET status = change.status,"
 			 "       failures = change.failures,"
 			 "       next_attempt_at = nullif(change.next_attempt_at, '-infinity'),"
+			 "       leased_until = NULL,"
 			 "       result = CASE WHEN change.afresh THEN NULL ELSE task.result END,"
 			 "       completed_at = CASE WHEN change.afresh THEN NULL ELSE task.completed_at END,"
 			 "       completion_order = CASE WHEN change.afresh THEN NULL ELSE task.completion_order END,"

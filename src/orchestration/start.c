@@ -243,7 +243,8 @@ ft_submit(PG_FUNCTION_ARGS)
 	mode = text_to_cstring(PG_GETARG_TEXT_PP(8));
 	ft_definition_check_mode(mode, "execution_mode");
 	alone = strcmp(mode, "non_transactional") == 0;
-	ft_definition_check_command(text_to_cstring(PG_GETARG_TEXT_PP(0)), "command", alone, !alone);
+	if (strcmp(mode, "external") != 0)
+		ft_definition_check_command(text_to_cstring(PG_GETARG_TEXT_PP(0)), "command", alone, !alone);
 	if (!PG_ARGISNULL(6))
 		ft_definition_check_command(text_to_cstring(PG_GETARG_TEXT_PP(6)), "compensation", false, true);
 	if (!PG_ARGISNULL(10) && PG_GETARG_INT32(10) < 1)

@@ -63,7 +63,8 @@ FT_STATEMENT(unmet_dependency,
 FT_STATEMENT(set_started,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $2, attempt = attempt + 1, started_at = $3,"
-			 "       next_attempt_at = NULL, error_sqlstate = NULL, error_message = NULL"
+			 "       next_attempt_at = NULL, error_sqlstate = NULL, error_message = NULL,"
+			 "       leased_until = NULL"
 			 " WHERE task_id = $1"
 			 " RETURNING attempt",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID);
@@ -76,7 +77,7 @@ FT_STATEMENT(count_completion,
 FT_STATEMENT(set_completed,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $2, result = $3, completed_at = $4, completion_order = $5,"
-			 "       failures = 0"
+			 "       failures = 0, leased_until = NULL"
 			 " WHERE task_id = $1",
 			 UUIDOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
 
@@ -153,6 +154,13 @@ ft_task_try_lock(const pg_uuid_t *task_id, FtExecution *execution, FtTask *task)
 void
 ft_task_require_attempt(const FtTask *task, int attempt)
 {
+	/* pending again, it has been given up; somebody else's turn comes */
+	if (attempt == task->attempt && attempt > 0 && task->status == FT_TASK_PENDING)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_STALE_ATTEMPT),
+				 errmsg("attempt %d of task \"%s\" is over", attempt, task->name),
+				 errdetail("Its lease ran out, or it was taken for lost, and the task waits to be started again. What it did outside of this database may be done twice."),
+				 errhint("Drop this work, and claim another task.")));
 	if (attempt == task->attempt)
 		return;
 	ereport(ERROR,
@@ -304,6 +312,11 @@ ft_complete_task(PG_FUNCTION_ARGS)
 		ft_task_require_attempt(&task, PG_GETARG_INT32(2));
 	completed = ft_task_require_transition(task.status, FT_TASK_COMPLETE, task.name);
 
+	/* what was claimed while the execution was locked has not begun it */
+	if (execution.status == FT_EXECUTION_PENDING)
+		ft_execution_set_status(&execution,
+								ft_execution_require_transition(execution.status, FT_EXECUTION_START_TASK,
+																ft_uuid_string(&execution.execution_id)));
 	ft_run(&count_completion,
 		   FT_ARGS(FT_UUID(&execution.execution_id), FT_TIME(now)));
 	ft_run(&set_completed,

@@ -41,6 +41,8 @@ CREATE TABLE ft.orchestration_tasks (
     worker_epoch bigint,
     worker_id bigint,
     losses integer NOT NULL DEFAULT 0,
+    leased_by text,
+    leased_until timestamptz,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
@@ -61,10 +63,13 @@ WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_
 CREATE INDEX idx_tasks_due ON ft.orchestration_tasks
     (owner_oid, queue, (- priority::integer), due_at, task_id)
     WHERE due_at IS NOT NULL AND execution_mode <> 'external';
--- the same for workers outside
+-- the same for workers outside, who look into one queue
 CREATE INDEX idx_tasks_due_external ON ft.orchestration_tasks
-    (queue, (- priority::integer), due_at, task_id)
+    (queue, owner_oid, (- priority::integer), due_at, task_id)
     WHERE due_at IS NOT NULL AND execution_mode = 'external';
+-- what they were given, by when they must have been heard of
+CREATE INDEX idx_tasks_leased ON ft.orchestration_tasks (leased_until)
+    WHERE status = 'RUNNING' AND leased_until IS NOT NULL;
 -- what was started, by whom: small, looked at when a worker is lost
 CREATE INDEX idx_tasks_running ON ft.orchestration_tasks (worker_epoch, worker_id)
     WHERE status = 'RUNNING' AND worker_id IS NOT NULL;
@@ -125,6 +130,10 @@ COMMENT ON COLUMN ft.orchestration_tasks.worker_epoch IS
 'start of the server in which that executor runs';
 COMMENT ON COLUMN ft.orchestration_tasks.losses IS
 'how often the executor that ran it was lost';
+COMMENT ON COLUMN ft.orchestration_tasks.leased_by IS
+'worker outside that has claimed it, by the name that it gave';
+COMMENT ON COLUMN ft.orchestration_tasks.leased_until IS
+'while it runs: that worker has to be heard of before this time';
 COMMENT ON COLUMN ft.orchestration_tasks.completion_order IS
 'its place in the order of completion; compensations run in reverse';
 COMMENT ON COLUMN ft.orchestration_tasks.compensation_losses IS

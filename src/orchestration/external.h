@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * external.h
+ *	  Steps that workers outside of the server run, under a lease.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FT_EXTERNAL_H
+#define FT_EXTERNAL_H
+
+#include "datatype/timestamp.h"
+
+/* Give back, or fail, the steps whose lease has run out; returns how many. */
+extern int64 ft_external_recover(TimestampTz now);
+
+/* When the next lease runs out (DT_NOEND: none). */
+extern TimestampTz ft_external_next_due(void);
+
+#endif							/* FT_EXTERNAL_H */
