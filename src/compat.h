@@ -290,7 +290,11 @@ ft_next_of_process(PGPROC *proc, int partition, PROCLOCK *proclock)
 #define FT_EXECUTOR_RUN_PARAMETERS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
 #define FT_EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count, execute_once
+#define ft_portal_run(portal_, receiver_, completion_) \
+	PortalRun(portal_, FETCH_ALL, true, true, receiver_, receiver_, completion_)
 #else
+#define ft_portal_run(portal_, receiver_, completion_) \
+	PortalRun(portal_, FETCH_ALL, true, receiver_, receiver_, completion_)
 #define FT_EXECUTOR_RUN_PARAMETERS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count
 #define FT_EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count

@@ -159,7 +159,7 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
 {
 	PlannerSettings caller = planner_settings();
 	PlannerSettings ours = caller;
-	int			result;
+	int			result = 0;
 
 	ours.seqscan = ours.hashjoin = ours.mergejoin = ours.jit = false;
 	ours.indexscan = ours.nestloop = true;

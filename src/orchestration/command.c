@@ -34,6 +34,7 @@
 #include "errors.h"
 #include "guc.h"
 #include "orchestration/command.h"
+#include "orchestration/portal_command.h"
 
 /* Keeps the first row of each result; the last result stays. */
 typedef struct FirstRow
@@ -249,6 +250,23 @@ ft_command_run(const char *command, FtStepData *data)
 	/* as if it had failed: a plain SET, of ROLE too, would outlive it */
 	AtEOXact_GUC(false, guc_nest_level);
 	return value;
+}
+
+void
+ft_command_run_alone(const char *command, FtStepData *data, ParamListInfo parameters)
+{
+	running++;
+	ft_step_enter(data);
+	PG_TRY();
+	{
+		ft_portal_command(command, parameters);
+	}
+	PG_FINALLY();
+	{
+		ft_step_leave(data);
+		running--;
+	}
+	PG_END_TRY();
 }
 
 bool

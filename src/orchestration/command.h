@@ -8,6 +8,7 @@
 #ifndef FT_COMMAND_H
 #define FT_COMMAND_H
 
+#include "nodes/params.h"
 #include "orchestration/step_data.h"
 
 /* Is such a command running in this session? */
@@ -27,6 +28,13 @@ extern void ft_command_require_own_session(const char *function);
  * is no row.
  */
 extern Datum ft_command_run(const char *command, FtStepData *data);
+
+/*
+ * Run a command of one statement at the top level, see ft_portal_command().
+ * What it sets in the session stays.
+ */
+extern void ft_command_run_alone(const char *command, FtStepData *data,
+								 ParamListInfo parameters);
 
 /* Whether a query's first value is true. */
 extern bool ft_command_is_true(const char *query, FtStepData *data);

@@ -184,17 +184,24 @@ ft_step_execute(const FtStepClaim *claim, FtStepOutcome *outcome)
 }
 
 FtStepClaim *
-ft_step_run(const FtStepClaim *claim, bool may_continue)
+ft_step_end(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_continue)
 {
-	FtStepOutcome outcome;
 	FtStepClaim *successor;
 	FtEngine	engine;
 
-	ft_step_execute(claim, &outcome);
 	ft_engine_enter(&engine);
-	successor = end_step(claim, &outcome, may_continue);
+	successor = end_step(claim, outcome, may_continue);
 	ft_engine_leave(&engine);
 	return successor;
+}
+
+FtStepClaim *
+ft_step_run(const FtStepClaim *claim, bool may_continue)
+{
+	FtStepOutcome outcome;
+
+	ft_step_execute(claim, &outcome);
+	return ft_step_end(claim, &outcome, may_continue);
 }
 
 void

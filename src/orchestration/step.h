@@ -10,6 +10,7 @@
 
 #include "nodes/pg_list.h"
 #include "orchestration/execution.h"
+#include "orchestration/step_data.h"
 
 /* A step that this session has taken upon itself. */
 typedef struct FtStepClaim
@@ -73,6 +74,10 @@ extern const char *ft_step_ended_status(const FtStepClaim *claim, bool skipped);
 extern void ft_step_read_counted(uint64 row, int column, FtStepCounted *counted);
 extern FtStepClaim *ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted,
 								  TimestampTz now, bool may_continue);
+
+/* Complete a step that has run by itself, or was skipped; as ft_step_run(). */
+extern FtStepClaim *ft_step_end(const FtStepClaim *claim, const FtStepOutcome *outcome,
+								bool may_continue);
 
 /* In the engine: claim one step that has just become due; NULL if it is not. */
 extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now,

@@ -42,6 +42,7 @@
 #include "guc.h"
 #include "orchestration/compensation.h"
 #include "orchestration/step.h"
+#include "orchestration/step_alone.h"
 #include "orchestration/step_group.h"
 #include "shmem.h"
 #include "transaction.h"
@@ -340,6 +341,47 @@ step_body(Executor *self, void *claim)
 	successor = ft_step_run(claim, true);
 }
 
+static bool has_command;
+
+static void
+alone_prepare_body(Executor *self, void *alone)
+{
+	has_command = ft_step_alone_prepare(alone);
+}
+
+static void
+alone_command_body(Executor *self, void *alone)
+{
+	ft_step_alone_command(alone);
+}
+
+static void
+alone_complete_body(Executor *self, void *alone)
+{
+	successor = ft_step_alone_complete(alone, true);
+}
+
+/* Run a step whose command is no part of a transaction, see step_alone.c. */
+static ErrorData *
+run_alone(Executor *self, FtStepClaim *claim)
+{
+	FtStepAlone *alone = ft_step_alone(claim);
+	ErrorData  *error = run_in_transaction(self, claim->name, claim->timeout,
+										   alone_prepare_body, alone);
+
+	if (error == NULL && has_command)
+	{
+		error = run_in_transaction(self, claim->command, claim->timeout,
+								   alone_command_body, alone);
+		if (error == NULL)
+			reset_session();
+		MemoryContextSwitchTo(self->context);
+	}
+	if (error == NULL)
+		error = run_in_transaction(self, claim->name, 0, alone_complete_body, alone);
+	return error;
+}
+
 static void
 run_step(Executor *self, FtStepClaim *claim)
 {
@@ -347,8 +389,11 @@ run_step(Executor *self, FtStepClaim *claim)
 
 	self->steps = list_delete_first(self->steps);
 	successor = NULL;
-	error = run_in_transaction(self, claim->command ? claim->command : claim->name,
-							   claim->timeout, step_body, claim);
+	if (claim->in_transaction)
+		error = run_in_transaction(self, claim->command ? claim->command : claim->name,
+								   claim->timeout, step_body, claim);
+	else
+		error = run_alone(self, claim);
 	if (error != NULL)
 	{
 		ft_worker_begin("recording a failure");
