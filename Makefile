@@ -21,6 +21,7 @@ INSTALL_PARTS = \
 	prologue \
 	traceparent \
 	threshold \
+	failure_rule \
 	orchestration/status \
 	orchestration/definition \
 	orchestration/execution \
@@ -84,6 +85,7 @@ REGRESS = \
 	install \
 	traceparent \
 	threshold \
+	failure_rule \
 	status \
 	definition \
 	execution \

@@ -1,15 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * sqlstate.h
- *	  What an SQLSTATE means: its name, and whether it may go away by itself.
+ *	  SQLSTATEs: their names, and passing them.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef FT_SQLSTATE_H
 #define FT_SQLSTATE_H
-
-/* Whether an error of this SQLSTATE (five characters) may go away by itself. */
-extern bool ft_sqlstate_is_transient(const char *sqlstate);
 
 /* As in errcodes.txt; NULL if the server knows none. */
 extern const char *ft_sqlstate_name(const char *sqlstate);

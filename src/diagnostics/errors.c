@@ -28,6 +28,7 @@
 #include "errors.h"
 #include "guc.h"
 #include "recode.h"
+#include "failure_rule.h"
 #include "sqlstate.h"
 
 PG_FUNCTION_INFO_V1(ft_errors);

@@ -3,7 +3,7 @@
  * failure.c
  *	  Failures of executions, and of which type each is.
  *
- * A failure is judged by its SQLSTATE alone, by the rules in sqlstate.c.
+ * A failure is judged by its SQLSTATE alone, by the rules in failure_rule.c.
  *
  * Locking: the execution's row first, then the task's; a failure's row is new
  * here and needs none.
@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 
 #include "errors.h"
+#include "failure_rule.h"
 #include "orchestration/failure.h"
 #include "orchestration/ready.h"
 #include "sqlstate.h"
@@ -70,14 +71,29 @@ ft_failure_type_of(const char *name)
 }
 
 /*
- * Transient by its SQLSTATE; else partial where something that can be
- * compensated has been done already, and permanent where nothing has.
+ * By the rule for its SQLSTATE.  Where that leaves it open, partial where
+ * something that can be compensated has been done already, and permanent where
+ * nothing has.  A time limit may be long enough the next time; only a rule
+ * that somebody has made for its class or code says otherwise.
  */
 static FtFailureType
-classify(const pg_uuid_t *execution_id, const char *sqlstate)
+classify(const pg_uuid_t *execution_id, const char *sqlstate, bool is_timeout)
 {
-	if (sqlstate != NULL && ft_sqlstate_is_transient(sqlstate))
+	const FtFailureRule *rule = ft_failure_rule(ft_failure_rules_read(), sqlstate ? sqlstate : "");
+
+	if (is_timeout && !(rule->changed && rule->prefix[0] != '\0'))
 		return FT_FAILURE_TRANSIENT;
+	switch (rule->type)
+	{
+		case FT_RULE_TRANSIENT:
+			return FT_FAILURE_TRANSIENT;
+		case FT_RULE_PERMANENT:
+			return FT_FAILURE_PERMANENT;
+		case FT_RULE_PARTIAL:
+			return FT_FAILURE_PARTIAL;
+		case FT_RULE_BY_WORK:
+			break;
+	}
 	if (ft_run(&compensable_task, FT_ARGS(FT_UUID(execution_id))) > 0)
 		return FT_FAILURE_PARTIAL;
 	return FT_FAILURE_PERMANENT;
@@ -123,7 +139,7 @@ ft_failure_of_task(FtExecution *execution, FtTask *task, const char *message,
 				   FT_TEXT(sqlstate),
 				   FT_TEXT(message)));
 	record(execution, &failure_id,
-		   is_timeout ? FT_FAILURE_TRANSIENT : classify(&execution->execution_id, sqlstate),
+		   classify(&execution->execution_id, sqlstate, is_timeout),
 		   message, sqlstate, task);
 	return failure_id;
 }
@@ -158,7 +174,7 @@ ft_record_failure(PG_FUNCTION_ARGS)
 	ft_engine_enter(&engine);
 	ft_execution_lock(&execution, PG_GETARG_UUID_P(0), engine.caller);
 	if (PG_ARGISNULL(3))
-		type = classify(&execution.execution_id, sqlstate);
+		type = classify(&execution.execution_id, sqlstate, false);
 	else
 		type = ft_failure_type_of(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	record(&execution, failure_id, type, text_to_cstring(PG_GETARG_TEXT_PP(1)),

@@ -54,13 +54,6 @@ RETURNS uuid
 AS 'MODULE_PATHNAME', 'ft_fail_task'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
-CREATE FUNCTION ft.failure_rules(
-    OUT sqlstate_prefix text, OUT fault text, OUT failure_type text,
-    OUT meaning text)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'ft_failure_rules'
-LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 20;
-
 CREATE VIEW ft.unrecovered_failures WITH (security_invoker = true) AS
 SELECT failure_timestamp, execution_id, failure_id, failure_type, sqlstate,
        CASE WHEN given_up_at IS NOT NULL THEN 'given up'
@@ -87,8 +80,6 @@ COMMENT ON FUNCTION ft.record_failure(uuid, text, text, text) IS
 'record a failure of an execution; its type follows from the SQLSTATE unless it is given';
 COMMENT ON FUNCTION ft.fail_task(uuid, text, text, integer) IS
 'report that a running task has failed; returns the failure recorded for it';
-COMMENT ON FUNCTION ft.failure_rules() IS
-'which SQLSTATEs make a failure TRANSIENT; the longest matching prefix decides';
 COMMENT ON VIEW ft.unrecovered_failures IS
 'failures that are still due, under way, or given up';
 
