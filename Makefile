@@ -35,6 +35,7 @@ INSTALL_PARTS = \
 	orchestration/step \
 	orchestration/step_data \
 	orchestration/external \
+	orchestration/retry \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
@@ -99,6 +100,7 @@ REGRESS = \
 	step_data \
 	step_plan \
 	external \
+	retry \
 	installation \
 	dead_tuples \
 	xid_clock \

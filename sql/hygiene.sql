@@ -46,6 +46,7 @@ INSERT INTO for_everybody VALUES
     ('ft.recover_from_failure(uuid,character varying)'),
     ('ft.release_task(uuid,integer)'),
     ('ft.result(text)'),
+    ('ft.retry(text,integer,interval,interval,double precision,integer)'),
     ('ft.retry_from_checkpoint(uuid,jsonb)'),
     ('ft.rollback_to_checkpoint(uuid,jsonb)'),
     ('ft.run_compensations(uuid)'),

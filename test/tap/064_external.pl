@@ -22,13 +22,14 @@ sub pg_config
     return $out;
 }
 
+my $include = pg_config('--includedir');
+plan skip_all => 'no header of libpq' if !-e "$include/libpq-fe.h";
+
 my $page = slurp_file(catfile($FindBin::Bin, '..', '..', 'doc', 'orchestration', 'external_workers.md'));
 my ($program) = $page =~ /^```c\n(.*?)^```$/ms;
 ok(defined $program, 'the page has a program') or BAIL_OUT('no program');
 
-my $include = pg_config('--includedir');
 my $lib = pg_config('--libdir');
-plan skip_all => 'no header of libpq' if !-e "$include/libpq-fe.h";
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $source = catfile($dir, 'worker.c');
