@@ -36,6 +36,7 @@ INSTALL_PARTS = \
 	orchestration/step_data \
 	orchestration/external \
 	orchestration/retry \
+	orchestration/timeline \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
@@ -101,6 +102,7 @@ REGRESS = \
 	step_plan \
 	external \
 	retry \
+	timeline \
 	installation \
 	dead_tuples \
 	xid_clock \

@@ -40,6 +40,7 @@ INSERT INTO for_everybody VALUES
     ('ft.lock_in_order(bigint[],boolean,interval)'),
     ('ft.lock_in_order(regclass,name,anyarray,interval,text)'),
     ('ft.lock_in_order(regclass[],text,interval)'),
+    ('ft.orchestration_timeline(uuid)'),
     ('ft.plan_recovery(uuid,character varying)'),
     ('ft.record_failure(uuid,text,text,text)'),
     ('ft.recover_from_checkpoint(uuid,uuid)'),

@@ -102,6 +102,14 @@
 	"       LATERAL (VALUES ('failures_unrecovered', f.number), ('failures_given_up', f.given_up)," \
 	"                       ('failure_oldest_seconds', f.oldest)) AS v (name, value)"
 
+#define STEP_QUERY \
+	"SELECT v.name, jsonb_build_object('queue', m.queue, 'mode', m.execution_mode), v.value" \
+	"  FROM ft.orchestration_metrics AS m, LATERAL (VALUES" \
+	"    ('steps_due', m.due::float8), ('steps_later', m.later::float8)," \
+	"    ('steps_running', m.running::float8)," \
+	"    ('step_oldest_due_seconds', coalesce(" EPOCH("m.oldest_due") ", 0))," \
+	"    ('step_longest_running_seconds', coalesce(" EPOCH("m.longest_running") ", 0))) AS v (name, value)"
+
 #define WORKER_QUERY \
 	"WITH w AS MATERIALIZED (" \
 	"    SELECT worker, coalesce(datname::text, '') AS datname, count(pid)::float8 AS running," \
@@ -170,6 +178,11 @@ const FtMetric ft_metrics[] = {
 	{"failures_unrecovered", "Failures of orchestrations that are not recovered."},
 	{"failures_given_up", "Failures of orchestrations that are not recovered and not tried any more."},
 	{"failure_oldest_seconds", "Age of the oldest failure that is not recovered; 0 if there is none."},
+	{"steps_due", "Steps of orchestrations that could run now and wait for an executor or a worker."},
+	{"steps_later", "Steps of orchestrations that will be due at a later time."},
+	{"steps_running", "Steps of orchestrations that run."},
+	{"step_oldest_due_seconds", "How long a step has been due; 0 if none is."},
+	{"step_longest_running_seconds", "How long a step has been running; 0 if none is."},
 	{"workers", "Background workers of the extension that are running."},
 	{"worker_paused", "Whether a background worker is paused."},
 	{"worker_last_tick_timestamp_seconds", "When a background worker was last at work."},
@@ -212,6 +225,10 @@ const FtMetricSubject ft_metric_subjects[] = {
 	{
 		.name = "failure",
 		.query = FAILURE_QUERY,
+	},
+	{
+		.name = "step",
+		.query = STEP_QUERY,
 	},
 	{
 		.name = "worker",

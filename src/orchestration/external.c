@@ -157,8 +157,9 @@ FT_STATEMENT(record_loss,
 			 "INSERT INTO ft.orchestration_failures"
 			 " (failure_id, execution_id, failure_type, failure_message, failure_timestamp,"
 			 "  task_id, attempt, sqlstate, next_attempt_at, recovery_strategy, recovery_action,"
-			 "  recovery_attempts, recovered, recovered_at)"
-			 " VALUES ($1, $2, $3, $4, $5, $6, $7, '" LEASE_SQLSTATE "', $8, 'AUTO', 'RETRY', 1, true, $5)",
+			 "  recovery_attempts, recovered, recovered_at, attempt_started_at)"
+			 " SELECT $1, $2, $3, $4, $5, $6, $7, '" LEASE_SQLSTATE "', $8, 'AUTO', 'RETRY', 1, true, $5,"
+			 "        started_at FROM ft.orchestration_tasks WHERE task_id = $6",
 			 UUIDOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, UUIDOID, INT4OID, TIMESTAMPTZOID);
 FT_STATEMENT_NOARGS(next_expiry,
 					"SELECT leased_until FROM ft.orchestration_tasks"

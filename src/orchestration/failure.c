@@ -41,8 +41,9 @@ FT_STATEMENT(compensable_task,
 FT_STATEMENT(insert_failure,
 			 "INSERT INTO ft.orchestration_failures"
 			 " (failure_id, execution_id, failure_type, failure_message,"
-			 "  failure_timestamp, task_id, attempt, sqlstate, next_attempt_at)"
-			 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $5)",
+			 "  failure_timestamp, task_id, attempt, sqlstate, next_attempt_at, attempt_started_at)"
+			 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $5,"
+			 "         (SELECT started_at FROM ft.orchestration_tasks WHERE task_id = $6))",
 			 UUIDOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, UUIDOID, INT4OID, TEXTOID);
 FT_STATEMENT(set_failed,
 			 "UPDATE ft.orchestration_tasks"

@@ -19,6 +19,7 @@ CREATE TABLE ft.orchestration_failures (
     next_attempt_at timestamptz NOT NULL,
     recovery_started_at timestamptz,
     given_up_at timestamptz,
+    attempt_started_at timestamptz,
     CONSTRAINT orchestration_failures_pkey PRIMARY KEY (failure_id),
     CONSTRAINT orchestration_failures_execution FOREIGN KEY (execution_id)
         REFERENCES ft.orchestration_executions ON DELETE CASCADE,
@@ -72,6 +73,8 @@ COMMENT ON COLUMN ft.orchestration_failures.recovery_strategy IS
 'AUTO: by the worker or auto_recover_failures; MANUAL: by hand; FAILED: the last try failed, see recovery_error';
 COMMENT ON COLUMN ft.orchestration_failures.recovery_action IS
 'what recovery did: RETRY, ROLLBACK or COMPENSATE';
+COMMENT ON COLUMN ft.orchestration_failures.attempt_started_at IS
+'when the attempt had begun that failed';
 COMMENT ON COLUMN ft.orchestration_failures.recovery_started_at IS
 'recovery is under way since then; it ends when the last compensation has run';
 COMMENT ON COLUMN ft.orchestration_failures.given_up_at IS

@@ -1,0 +1,154 @@
+-- What happened to executions, and what there is to do: views and functions
+-- over the tables of the engine, within their row-level security.
+
+CREATE FUNCTION ft.orchestration_timeline(
+    execution_id uuid,
+    OUT event_time timestamptz, OUT event text, OUT task_name text,
+    OUT attempt integer, OUT duration interval, OUT sqlstate text,
+    OUT detail text, OUT checkpoint_id uuid, OUT failure_id uuid,
+    OUT task_id uuid)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 50
+BEGIN ATOMIC
+    WITH execution AS MATERIALIZED (
+        SELECT * FROM ft.orchestration_executions AS e
+         WHERE e.execution_id = orchestration_timeline.execution_id
+    ), task AS MATERIALIZED (
+        SELECT * FROM ft.orchestration_tasks AS t
+         WHERE t.execution_id = orchestration_timeline.execution_id
+    ), failure AS MATERIALIZED (
+        SELECT f.*, t.task_name
+          FROM ft.orchestration_failures AS f LEFT JOIN task AS t ON t.task_id = f.task_id
+         WHERE f.execution_id = orchestration_timeline.execution_id
+    ), lost AS (
+        -- an attempt that neither ended nor failed, nor is the current one
+        SELECT t.task_id, t.task_name, n AS attempt,
+               CASE WHEN t.status = 'CANCELLED' AND n = t.attempt THEN 'cancelled'
+                    WHEN t.losses > 0 THEN 'lost' ELSE 'reset' END AS event,
+               coalesce((SELECT min(coalesce(f.attempt_started_at, f.failure_timestamp))
+                           FROM failure AS f WHERE f.task_id = t.task_id AND f.attempt > n),
+                        t.started_at) AS before
+          FROM task AS t, generate_series(1, t.attempt) AS n
+         WHERE NOT EXISTS (SELECT FROM failure AS f WHERE f.task_id = t.task_id AND f.attempt = n)
+           AND (n < t.attempt OR t.status IN ('PENDING', 'CANCELLED'))
+    ), happened AS (
+        SELECT e.created_at AS event_time, 'created' AS event, NULL AS task_name,
+               NULL::integer AS attempt, NULL::interval AS duration, NULL AS sqlstate,
+               NULL AS detail, NULL::uuid AS checkpoint_id, NULL::uuid AS failure_id,
+               NULL::uuid AS task_id, e.created_at AS place, 0 AS rank
+          FROM execution AS e
+        UNION ALL
+        SELECT e.started_at, 'started', NULL, NULL, e.started_at - greatest(e.created_at, e.run_at),
+               NULL, NULL, NULL, NULL, NULL, e.started_at, 2
+          FROM execution AS e WHERE e.started_at IS NOT NULL
+        UNION ALL
+        SELECT e.paused_at, 'paused', NULL, NULL, clock_timestamp() - e.paused_at,
+               NULL, NULL, NULL, NULL, NULL, e.paused_at, 9
+          FROM execution AS e WHERE e.paused_at IS NOT NULL
+        UNION ALL
+        SELECT e.finished_at, 'finished', NULL, NULL, e.finished_at - coalesce(e.started_at, e.created_at),
+               NULL, e.status, NULL, NULL, NULL, e.finished_at, 9
+          FROM execution AS e WHERE e.finished_at IS NOT NULL
+        UNION ALL
+        SELECT CASE WHEN t.status <> 'RUNNING' THEN t.completed_at END,
+               CASE t.status WHEN 'RUNNING' THEN 'running' WHEN 'SKIPPED' THEN 'skipped' ELSE 'completed' END,
+               t.task_name, t.attempt,
+               CASE WHEN t.status = 'RUNNING' THEN clock_timestamp() ELSE t.completed_at END - t.started_at,
+               NULL,
+               CASE WHEN t.status = 'RUNNING' THEN coalesce('by ' || t.leased_by, 'by process ' || t.worker_pid) END,
+               NULL, NULL, t.task_id,
+               CASE WHEN t.status = 'RUNNING' THEN clock_timestamp() ELSE t.completed_at END, 4
+          FROM task AS t WHERE t.status = 'RUNNING' OR t.completed_at IS NOT NULL
+        UNION ALL
+        SELECT NULL, l.event, l.task_name, l.attempt, NULL, NULL,
+               CASE l.event WHEN 'lost' THEN 'its executor was lost, or left it'
+                            WHEN 'reset' THEN 'given back, or reset by a rollback' END,
+               NULL, NULL, l.task_id, l.before, 3
+          FROM lost AS l
+        UNION ALL
+        SELECT f.failure_timestamp, 'failed', f.task_name, f.attempt,
+               f.failure_timestamp - f.attempt_started_at, f.sqlstate, f.failure_message,
+               NULL, f.failure_id, f.task_id, f.failure_timestamp, 4
+          FROM failure AS f
+        UNION ALL
+        SELECT f.recovered_at, 'recovered', f.task_name, f.attempt, f.recovered_at - f.failure_timestamp,
+               NULL, concat_ws(' ', f.recovery_action, f.recovery_strategy), f.checkpoint_id,
+               f.failure_id, f.task_id, f.recovered_at, 6
+          FROM failure AS f WHERE f.recovered
+        UNION ALL
+        SELECT f.recovery_started_at, 'recovering', f.task_name, f.attempt,
+               clock_timestamp() - f.recovery_started_at,
+               NULL, concat_ws(' ', f.recovery_action, f.recovery_strategy), f.checkpoint_id,
+               f.failure_id, f.task_id, f.recovery_started_at, 6
+          FROM failure AS f WHERE f.recovery_started_at IS NOT NULL AND NOT f.recovered
+        UNION ALL
+        SELECT f.given_up_at, 'given up', f.task_name, f.attempt, f.given_up_at - f.failure_timestamp,
+               NULL, f.recovery_error, NULL, f.failure_id, f.task_id, f.given_up_at, 7
+          FROM failure AS f WHERE f.given_up_at IS NOT NULL
+        UNION ALL
+        SELECT c.checkpoint_time, 'checkpoint', t.task_name, NULL, NULL, NULL,
+               'number ' || c.checkpoint_number, c.checkpoint_id, NULL, t.task_id, c.checkpoint_time,
+               CASE c.checkpoint_number WHEN 0 THEN 1 ELSE 5 END
+          FROM ft.orchestration_checkpoints AS c
+          LEFT JOIN task AS t ON t.task_id::text = c.task_progress ->> 'task_id'
+         WHERE c.execution_id = orchestration_timeline.execution_id
+        UNION ALL
+        SELECT t.compensated_at, 'compensated', t.task_name, t.compensation_attempt, NULL, NULL, NULL,
+               NULL, NULL, t.task_id, t.compensated_at, 5
+          FROM task AS t WHERE t.compensated_at IS NOT NULL
+        UNION ALL
+        SELECT NULL, 'compensation failed', t.task_name, t.compensation_attempt, NULL,
+               t.compensation_error_sqlstate, t.compensation_error_message,
+               NULL, NULL, t.task_id, 'infinity', 5
+          FROM task AS t WHERE t.compensation_error_sqlstate IS NOT NULL
+    )
+    SELECT h.event_time, h.event, h.task_name, h.attempt, h.duration, h.sqlstate, h.detail,
+           h.checkpoint_id, h.failure_id, h.task_id
+      FROM happened AS h
+     ORDER BY h.place, h.rank, h.task_id, h.attempt;
+END;
+
+-- What there is to do, by the small indexes of what is due and what runs.
+CREATE VIEW ft.orchestration_metrics WITH (security_invoker = true) AS
+SELECT step.queue, step.execution_mode,
+       count(*) FILTER (WHERE step.due_at <= clock_timestamp()) AS due,
+       greatest(clock_timestamp() - min(step.due_at), '0') AS oldest_due,
+       count(*) FILTER (WHERE step.due_at > clock_timestamp()) AS later,
+       count(step.started_at) AS running,
+       clock_timestamp() - min(step.started_at) AS longest_running
+  FROM (SELECT t.queue, t.execution_mode, t.due_at, NULL::timestamptz AS started_at
+          FROM ft.orchestration_tasks AS t
+         WHERE t.due_at IS NOT NULL AND t.execution_mode <> 'external'
+        UNION ALL
+        SELECT t.queue, t.execution_mode, t.due_at, NULL
+          FROM ft.orchestration_tasks AS t
+         WHERE t.due_at IS NOT NULL AND t.execution_mode = 'external'
+        UNION ALL
+        SELECT t.queue, t.execution_mode, NULL, t.started_at
+          FROM ft.orchestration_tasks AS t
+         WHERE t.status = 'RUNNING' AND t.worker_id IS NOT NULL
+        UNION ALL
+        SELECT t.queue, t.execution_mode, NULL, t.started_at
+          FROM ft.orchestration_tasks AS t
+         WHERE t.status = 'RUNNING' AND t.leased_until IS NOT NULL) AS step
+ GROUP BY step.queue, step.execution_mode
+ ORDER BY step.queue, step.execution_mode;
+
+CREATE VIEW ft.orchestration_summary WITH (security_invoker = true) AS
+SELECT e.status, count(*) AS executions,
+       count(e.paused_at) AS paused, count(e.parked_reason) AS parked,
+       clock_timestamp() - min(e.created_at) AS oldest,
+       clock_timestamp() - max(e.updated_at) AS last_change
+  FROM ft.orchestration_executions AS e
+ GROUP BY e.status
+ ORDER BY e.status;
+
+COMMENT ON FUNCTION ft.orchestration_timeline(uuid) IS
+'what happened to an execution, in order: attempts, failures, checkpoints, recoveries, compensations, with how long each took';
+COMMENT ON VIEW ft.orchestration_metrics IS
+'steps that are due, will be, and run, by queue; of the executions that one may see';
+COMMENT ON VIEW ft.orchestration_summary IS
+'how many executions are in which status; reads all of them that one may see';
+
+GRANT SELECT ON ft.orchestration_metrics, ft.orchestration_summary TO PUBLIC;
+
