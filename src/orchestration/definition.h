@@ -8,6 +8,7 @@
 #ifndef FT_DEFINITION_H
 #define FT_DEFINITION_H
 
+#include "compat.h"
 #include "utils/jsonb.h"
 
 #include "compat.h"
