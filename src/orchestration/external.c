@@ -120,7 +120,7 @@ FT_STATEMENT(earlier_lease,
 			 " WHERE " EXPIRED " AND leased_until > $2 AND task_id <> $3 LIMIT 1",
 			 TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID);
 FT_STATEMENT(read_lease_owner,
-			 "SELECT execution_id FROM ft.orchestration_tasks WHERE task_id = $1",
+			 "SELECT execution_id, leased_until FROM ft.orchestration_tasks WHERE task_id = $1",
 			 UUIDOID);
 FT_STATEMENT(extend,
 			 "UPDATE ft.orchestration_tasks"
@@ -319,6 +319,7 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 	const pg_uuid_t *task_id;
 	FtExecution execution;
 	FtTask		task;
+	TimestampTz before = DT_NOEND;
 	TimestampTz until;
 	FtEngine	engine;
 
@@ -335,6 +336,8 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 	{
 		pg_uuid_t	execution_id = ft_column_uuid(0, 1);
 
+		if (!ft_column_is_null(0, 2))
+			before = ft_column_time(0, 2);
 		ft_execution_read(&execution, &execution_id, engine.caller);
 	}
 	if (ft_run(&extend,
@@ -344,6 +347,9 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 	until = ft_column_time(0, 1);
 	ft_engine_leave(&engine);
 
+	/* one that ends sooner than it would have is not known of */
+	if (until < before)
+		ft_wake_worker_at_commit();
 	PG_RETURN_TIMESTAMPTZ(until);
 }
 
