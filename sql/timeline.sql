@@ -81,7 +81,7 @@ SELECT status, executions, paused, parked, oldest > '0' AS oldest, last_change >
 SELECT name, labels, value FROM ft.metrics WHERE name ~ '_steps_' ORDER BY labels::text, name;
 
 -- Of others nothing is seen; a monitor sees all.
-SELECT execution_id AS execution FROM ft.orchestration_executions LIMIT 1 \gset
+SELECT execution_id AS execution FROM ft.orchestration_executions ORDER BY execution_id LIMIT 1 \gset
 CREATE ROLE regress_timeline;
 GRANT USAGE ON SCHEMA ft TO regress_timeline;
 SET ROLE regress_timeline;
