@@ -31,12 +31,14 @@ INSTALL_PARTS = \
 	orchestration/recovery \
 	orchestration/compensation \
 	orchestration/installation \
+	orchestration/signal \
 	orchestration/start \
 	orchestration/step \
 	orchestration/step_data \
 	orchestration/external \
 	orchestration/retry \
 	orchestration/timeline \
+	orchestration/child \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
 	diagnostics/xmin_horizon \
@@ -103,6 +105,9 @@ REGRESS = \
 	external \
 	retry \
 	timeline \
+	signal \
+	flow \
+	child \
 	installation \
 	dead_tuples \
 	xid_clock \
@@ -151,6 +156,8 @@ ISOLATION = \
 	orchestration \
 	orchestration_snapshot \
 	external \
+	signal \
+	child \
 	dead_tuples_locks \
 	blocking \
 	idle_in_transaction \

@@ -35,7 +35,7 @@ SELECT ft.result('a');
 SELECT * FROM ft.current_step();
 SELECT ft.submit(command) IS NOT NULL AS submitted
   FROM (VALUES ('SELECT ft.result(''nobody'')'), ('SELECT ft.run_steps()'), ('SELECT ft.set_state(NULL)'),
-               ('SELECT ft.set_state(''[]'')'), ('SELECT (ft.current_step()).attempt'), ('SELECT $4')) AS t (command);
+               ('SELECT ft.set_state(''[]'')'), ('SELECT (ft.current_step()).attempt'), ('SELECT $5')) AS t (command);
 SELECT ft.run_steps();
 SELECT command, result, error_sqlstate, error_message FROM ft.orchestration_tasks ORDER BY task_id;
 DELETE FROM ft.orchestration_executions;

@@ -14,6 +14,7 @@
  *	  somebody else's execution				42501 insufficient_privilege
  *	  library not preloaded					55000 object_not_in_prerequisite_state
  *	  no checkpoint to recover from			P0002 no_data_found
+ *	  a signal did not come in time			57P05 idle_session_timeout
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +29,7 @@
 #define FT_ERRCODE_NOT_OWNER		ERRCODE_INSUFFICIENT_PRIVILEGE
 #define FT_ERRCODE_NOT_PRELOADED	ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
 #define FT_ERRCODE_NO_CHECKPOINT	ERRCODE_NO_DATA_FOUND
+#define FT_ERRCODE_WAIT_TIMEOUT		ERRCODE_IDLE_SESSION_TIMEOUT
 
 /* Raise an error unless shared memory of the extension is there. */
 extern void ft_require_preload(const char *what);

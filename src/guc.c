@@ -69,6 +69,7 @@ int			ft_max_executors = 2;
 int			ft_worker_idle_timeout = 60 * 1000;
 int			ft_executor_idle_timeout = 10 * 1000;
 int			ft_max_result_size = 1024;
+int			ft_max_children = 10000;
 int			ft_step_timeout = 0;
 
 static const struct config_enum_entry expected_role_options[] = {
@@ -413,6 +414,13 @@ define_worker_settings(void)
 							&ft_max_result_size,
 							1024, 1, 1024 * 256,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.max_children",
+							"How many rows the for_each of a step may have: each becomes a step.",
+							NULL,
+							&ft_max_children,
+							10000, 1, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("fault_tolerance.step_timeout",
 							"Longest time a step or a compensation may run in a background worker.",

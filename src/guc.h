@@ -83,6 +83,7 @@ extern PGDLLIMPORT int ft_worker_idle_timeout;
 extern PGDLLIMPORT int ft_step_timeout;
 extern PGDLLIMPORT int ft_executor_idle_timeout;
 extern PGDLLIMPORT int ft_max_result_size;
+extern PGDLLIMPORT int ft_max_children;
 
 extern void ft_guc_init(void);
 

@@ -5,9 +5,10 @@
  *
  * Values come to it as parameters, which are fetched only if the command
  * speaks of them: $1 is the input of the execution, $2 its state, $3 an object
- * with the results of the tasks that this one depends on.
+ * with the results of the tasks that this one depends on, $4 its item.
  *
- * Of what a command returns only one row is kept, however many there are.
+ * Of what a command returns only one row is kept, however many there are; of a
+ * query that is asked for its rows, all of them, up to a limit.
  *
  * Locking: none of ours.
  *
@@ -26,6 +27,8 @@
 #include "nodes/params.h"
 #include "parser/parse_param.h"
 #include "tcop/dest.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
@@ -44,6 +47,14 @@ typedef struct FirstRow
 	TupleDesc	descriptor;		/* NULL as long as nothing was returned */
 	HeapTuple	row;			/* NULL without a row */
 } FirstRow;
+
+/* Keeps the rows of a query, as jsonb. */
+typedef struct AllRows
+{
+	DestReceiver dest;
+	MemoryContext context;		/* reset with each row */
+	ArrayBuildState *rows;
+} AllRows;
 
 static int	running = 0;
 
@@ -117,30 +128,52 @@ value_as_jsonb(Datum value, Oid type)
 	return FunctionCall1(&function, value);
 }
 
+/* A single column is its value, several are an object; (Datum) 0 is null. */
 static Datum
-row_as_jsonb(const FirstRow *first)
+row_as_jsonb(HeapTuple row, TupleDesc descriptor)
 {
 	Datum		value;
-	Oid			type;
-	Datum		result;
+	bool		isnull;
 
-	if (first->row == NULL)
+	if (descriptor->natts != 1)
+		return value_as_jsonb(heap_copy_tuple_as_datum(row, BlessTupleDesc(descriptor)), RECORDOID);
+	value = heap_getattr(row, 1, descriptor, &isnull);
+	if (isnull || TupleDescAttr(descriptor, 0)->atttypid == VOIDOID)
 		return (Datum) 0;
-	if (first->descriptor->natts == 1)
-	{
-		bool		isnull;
+	return value_as_jsonb(value, TupleDescAttr(descriptor, 0)->atttypid);
+}
 
-		value = heap_getattr(first->row, 1, first->descriptor, &isnull);
-		type = TupleDescAttr(first->descriptor, 0)->atttypid;
-		if (isnull || type == VOIDOID)
-			return (Datum) 0;
-	}
-	else
-	{
-		value = heap_copy_tuple_as_datum(first->row, BlessTupleDesc(first->descriptor));
-		type = RECORDOID;
-	}
-	result = value_as_jsonb(value, type);
+static void
+all_rows_startup(DestReceiver *self, int operation, TupleDesc descriptor)
+{
+}
+
+static bool
+all_rows_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	AllRows    *all = (AllRows *) self;
+	MemoryContext caller = MemoryContextSwitchTo(all->context);
+	Datum		item;
+
+	if (all->rows->nelems >= ft_max_children)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("for_each has too many rows"),
+				 errdetail("fault_tolerance.max_children allows %d: each row becomes a step.", ft_max_children),
+				 errhint("Let each step handle several rows, or raise the setting.")));
+	item = row_as_jsonb(ExecCopySlotHeapTuple(slot), slot->tts_tupleDescriptor);
+	/* a row is an item, whatever is in it */
+	if (item == (Datum) 0)
+		item = DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
+	(void) accumArrayResult(all->rows, item, false, JSONBOID, CurrentMemoryContext);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(all->context);
+	return true;
+}
+
+static void
+check_size(Datum result)
+{
 	if (VARSIZE_ANY_EXHDR(DatumGetPointer(result)) > (Size) ft_max_result_size * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -148,6 +181,13 @@ row_as_jsonb(const FirstRow *first)
 				 errdetail("It has %zu bytes; fault_tolerance.max_result_size allows %d kB.",
 						   (Size) VARSIZE_ANY_EXHDR(DatumGetPointer(result)), ft_max_result_size),
 				 errhint("Keep large results in a table, and return its key.")));
+}
+
+Datum
+ft_command_result(Datum result)
+{
+	if (result != (Datum) 0)
+		check_size(result);
 	return result;
 }
 
@@ -161,7 +201,7 @@ report_transaction_control(void)
 			 errhint("Remove BEGIN, COMMIT, ROLLBACK and SAVEPOINT from it.")));
 }
 
-static const Oid parameter_types[FT_STEP_PARAMETERS] = {JSONBOID, JSONBOID, JSONBOID};
+static const Oid parameter_types[FT_STEP_PARAMETERS] = {JSONBOID, JSONBOID, JSONBOID, JSONBOID};
 
 static void
 parameters_setup(ParseState *state, void *argument)
@@ -179,7 +219,7 @@ parameter_fetch(ParamListInfo parameters, int number, bool speculative,
 	if (!OidIsValid(parameter->ptype))
 	{
 		parameter->value = ft_step_parameter(parameters->paramFetchArg, number);
-		parameter->isnull = false;
+		parameter->isnull = parameter->value == (Datum) 0;
 		parameter->pflags = PARAM_FLAG_CONST;
 		parameter->ptype = JSONBOID;
 	}
@@ -199,20 +239,16 @@ make_parameters(FtStepData *data)
 	return parameters;
 }
 
-static Datum
-run(const char *command, FtStepData *data)
+static void
+run(const char *command, FtStepData *data, DestReceiver *receiver)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	FirstRow	first = {{first_row_receive, first_row_startup, first_row_nothing,
-	first_row_nothing, DestNone}, caller, NULL, NULL};
 	SPIExecuteOptions options = {0};
 	int			result;
-	Datum		value;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	options.params = make_parameters(data);
-	options.dest = &first.dest;
+	options.dest = receiver;
 	result = SPI_execute_extended(command, &options);
 	if (result == SPI_ERROR_TRANSACTION)
 		report_transaction_control();
@@ -223,22 +259,20 @@ run(const char *command, FtStepData *data)
 				 errhint("Use SQL statements that a function could run.")));
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
-	MemoryContextSwitchTo(caller);
-	value = row_as_jsonb(&first);
-	return value;
 }
 
-Datum
-ft_command_run(const char *command, FtStepData *data)
+/* Run it as the step, and take off what it has set. */
+static void
+run_as_step(const char *command, FtStepData *data, DestReceiver *receiver)
 {
 	int			guc_nest_level = NewGUCNestLevel();
-	Datum		value = (Datum) 0;
+	MemoryContext caller = CurrentMemoryContext;
 
 	running++;
 	ft_step_enter(data);
 	PG_TRY();
 	{
-		value = run(command, data);
+		run(command, data, receiver);
 	}
 	PG_FINALLY();
 	{
@@ -246,10 +280,37 @@ ft_command_run(const char *command, FtStepData *data)
 		running--;
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
 
 	/* as if it had failed: a plain SET, of ROLE too, would outlive it */
 	AtEOXact_GUC(false, guc_nest_level);
-	return value;
+}
+
+Datum
+ft_command_run(const char *command, FtStepData *data)
+{
+	FirstRow	first = {{first_row_receive, first_row_startup, first_row_nothing,
+	first_row_nothing, DestNone}, CurrentMemoryContext, NULL, NULL};
+
+	run_as_step(command, data, &first.dest);
+	if (first.row == NULL)
+		return (Datum) 0;
+	return ft_command_result(row_as_jsonb(first.row, first.descriptor));
+}
+
+Datum
+ft_command_rows(const char *query, FtStepData *data, int *count)
+{
+	AllRows		all = {{all_rows_receive, all_rows_startup, first_row_nothing,
+	first_row_nothing, DestNone}};
+
+	all.context = AllocSetContextCreate(CurrentMemoryContext, "fault_tolerance row",
+										ALLOCSET_DEFAULT_SIZES);
+	all.rows = initArrayResult(JSONBOID, CurrentMemoryContext, false);
+	run_as_step(query, data, &all.dest);
+	MemoryContextDelete(all.context);
+	*count = all.rows->nelems;
+	return makeArrayResult(all.rows, CurrentMemoryContext);
 }
 
 void

@@ -35,6 +35,11 @@ extern Datum ft_command_run(const char *command, FtStepData *data);
  */
 extern void ft_command_run_alone(const char *command, FtStepData *data,
 								 ParamListInfo parameters);
+/* The rows of a query, each in the same way, as an array of jsonb. */
+extern Datum ft_command_rows(const char *query, FtStepData *data, int *count);
+
+/* An error if a result is larger than is kept; else the same. */
+extern Datum ft_command_result(Datum result);
 
 /* Whether a query's first value is true. */
 extern bool ft_command_is_true(const char *query, FtStepData *data);

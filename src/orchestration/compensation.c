@@ -34,6 +34,7 @@
 #include "guc.h"
 #include "orchestration/command.h"
 #include "orchestration/compensation.h"
+#include "orchestration/flow.h"
 #include "orchestration/installation.h"
 #include "orchestration/owner.h"
 #include "orchestration/recovery_plan.h"
@@ -190,6 +191,8 @@ ft_compensation_finish(FtExecution *execution)
 
 	if (ft_run(&task_left, FT_ARGS(FT_UUID(&execution->execution_id))) > 0)
 		return;
+	if (event == FT_EXECUTION_FINISH_ROLLBACK)
+		ft_flow_renew(&execution->execution_id);
 	ft_execution_set_status(execution,
 							ft_execution_require_transition(execution->status, event,
 															ft_uuid_string(&execution->execution_id)));
@@ -302,6 +305,13 @@ claim_any(Oid owner, TimestampTz now, const pg_uuid_t *execution_id,
 		return true;
 	return n == FIRST_CANDIDATES &&
 		claim_one_of(&due_executions, args, owner, claim, result_context, &n);
+}
+
+bool
+ft_compensation_claim_of(const pg_uuid_t *execution_id, Oid owner,
+						 FtCompensationClaim *claim, MemoryContext result_context)
+{
+	return claim_of_execution(execution_id, owner, claim, result_context);
 }
 
 bool

@@ -35,6 +35,13 @@ extern void ft_compensation_failed(const FtCompensationClaim *claim,
 								   const ErrorData *error);
 
 /*
+ * Inside the engine: claim the next compensation of one execution; false if
+ * none is left.
+ */
+extern bool ft_compensation_claim_of(const pg_uuid_t *execution_id, Oid owner,
+									 FtCompensationClaim *claim, MemoryContext result_context);
+
+/*
  * Inside the engine, with the execution locked: end ROLLING_BACK or
  * COMPENSATING if nothing is left to compensate.
  */

@@ -44,6 +44,7 @@ typedef struct DefinedTask
 	char	   *name;
 	List	   *depends_on;		/* of char * */
 	List	   *needs;			/* the same, of DefinedTask * */
+	bool		fans_out;
 	Visit		visit;
 } DefinedTask;
 
@@ -81,6 +82,13 @@ static const struct
 	{"timeout", KEY_INTERVAL},
 	{"priority", KEY_PRIORITY},
 	{"queue", KEY_NAME},
+	{"sleep", KEY_INTERVAL},
+	{"signal", KEY_NAME},
+	{"for_each", KEY_QUERY},
+	{"repeat_while", KEY_QUERY},
+	{"max_iterations", KEY_COUNT},
+	{"orchestration", KEY_NAME},
+	{"input", KEY_QUERY},
 };
 
 pg_noreturn static void report_bad(const char *place, const char *detail, const char *hint);
@@ -328,22 +336,55 @@ report_unknown_key(const JsonbValue *key, const char *place)
 			 errhint("Correct the spelling, or remove the key.")));
 }
 
+static bool
+has(JsonbContainer *object, const char *key)
+{
+	JsonbValue *value = value_of(object, key);
+
+	return value != NULL && value->type != jbvNull;
+}
+
+/* Keys that mean something only beside another one. */
+static void
+check_needed(JsonbContainer *object, const char *place, const char *key, const char *needed)
+{
+	if (has(object, key) && !has(object, needed))
+		report_bad(place, psprintf("It has \"%s\" without \"%s\".", key, needed),
+				   psprintf("Add \"%s\", or remove \"%s\".", needed, key));
+}
+
 /* Combinations of keys that make no sense together. */
 static void
 check_combinations(JsonbContainer *object, const char *place)
 {
 	JsonbValue *is_short = value_of(object, "short");
+	bool		transactional = !says(object, "execution_mode", "non_transactional") &&
+		!says(object, "execution_mode", "external");
 
-	if (says(object, "execution_mode", "non_transactional") && value_of(object, "command") == NULL)
+	if (says(object, "execution_mode", "non_transactional") && !has(object, "command"))
 		report_bad(place, "A step that is not transactional is nothing without its command.",
 				   "Give it a command.");
-	if (is_short != NULL && is_short->val.boolean &&
-		(says(object, "execution_mode", "non_transactional") || says(object, "execution_mode", "external")))
+	if (is_short != NULL && is_short->type == jbvBool && is_short->val.boolean && !transactional)
 		report_bad(place, "Only transactional steps can share a commit.",
 				   "Remove \"short\", or make it transactional.");
 	if (says(object, "execution_mode", "external") && value_of(object, "condition") != NULL)
 		report_bad(place, "Nobody looks at the condition of a step that a worker outside claims.",
 				   "Put a transactional step with the condition before it, or let the worker decide.");
+	if (!transactional && (has(object, "signal") || has(object, "for_each") ||
+						   has(object, "repeat_while") || has(object, "orchestration")))
+		report_bad(place, "Only transactional steps can wait for a signal, fan out, be repeated, or start an orchestration.",
+				   "Make it transactional, or make this a step of its own that it depends on.");
+	if (has(object, "orchestration") && (has(object, "command") || has(object, "compensation")))
+		report_bad(place, "A step that starts an orchestration does nothing else, and is undone by what that has for it.",
+				   "Make the command, or the compensation, a step of its own.");
+	if (!has(object, "orchestration"))
+	{
+		check_needed(object, place, "for_each", "command");
+		check_needed(object, place, "repeat_while", "command");
+		check_needed(object, place, "input", "orchestration");
+	}
+	check_needed(object, place, "repeat_while", "max_iterations");
+	check_needed(object, place, "max_iterations", "repeat_while");
 }
 
 static DefinedTask *
@@ -377,6 +418,7 @@ check_task(JsonbContainer *object, int position)
 			check_key(task, object, keys[index].kind, &value, keys[index].name,
 					  psprintf("%s.%s of task \"%s\"", place, keys[index].name, task->name));
 	}
+	task->fans_out = has(object, "for_each");
 	check_combinations(object, psprintf("%s, task \"%s\",", place, task->name));
 	return task;
 }
@@ -397,6 +439,20 @@ find_task(DefinedTask **tasks, int count, char *name)
 	DefinedTask **found = bsearch(&key, tasks, count, sizeof(DefinedTask *), compare_by_name);
 
 	return found == NULL ? NULL : *found;
+}
+
+/* The children of a task are named after it. */
+static void
+check_names_of_children(const DefinedTask *task, const DefinedTask *other)
+{
+	size_t		length = strlen(task->name);
+
+	if (task->fans_out && strncmp(other->name, task->name, length) == 0 &&
+		other->name[length] == '[')
+		report_bad(psprintf("tasks[%d].name", other->position),
+				   psprintf("Task \"%s\" has \"for_each\", and its children are named \"%s[0]\" and so on.",
+							task->name, task->name),
+				   "Choose another name.");
 }
 
 /* Sort the tasks by name, and find what each depends on. */
@@ -426,6 +482,11 @@ link_tasks(DefinedTask **tasks, int count)
 						   "Correct the name, or add that task.");
 			tasks[i]->needs = lappend(tasks[i]->needs, needed);
 		}
+	}
+	for (int i = 0; i < count; i++)
+	{
+		for (int j = 0; tasks[i]->fans_out && j < count; j++)
+			check_names_of_children(tasks[i], tasks[j]);
 	}
 }
 

@@ -22,6 +22,7 @@
 
 #include "errors.h"
 #include "orchestration/checkpoint.h"
+#include "orchestration/child.h"
 #include "orchestration/execution.h"
 #include "orchestration/installation.h"
 #include "uuid.h"
@@ -52,7 +53,8 @@ FT_STATEMENT(update_status,
 			 "       started_at = CASE WHEN $2 = 'RUNNING' THEN coalesce(started_at, $3) ELSE started_at END,"
 			 "       finished_at = CASE WHEN $4 THEN $3 END,"
 			 "       parked_reason = CASE WHEN $2 IN ('COMPENSATING', 'ROLLING_BACK') THEN parked_reason END"
-			 " WHERE execution_id = $1",
+			 " WHERE execution_id = $1"
+			 " RETURNING parent_task_id",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID);
 FT_STATEMENT(touch_execution,
 			 "UPDATE ft.orchestration_executions SET updated_at = $2"
@@ -156,6 +158,12 @@ ft_execution_set_status(FtExecution *execution, FtExecutionStatus status)
 				   FT_TEXT(ft_execution_status_name(status)),
 				   FT_TIME(GetCurrentTimestamp()),
 				   FT_VALUE(BoolGetDatum(ft_execution_is_finished(status)))));
+	if (ft_execution_is_over(status) && !ft_column_is_null(0, 1))
+	{
+		pg_uuid_t	parent = ft_column_uuid(0, 1);
+
+		ft_child_over(&execution->execution_id, &parent);
+	}
 }
 
 void

@@ -19,6 +19,7 @@ CREATE TABLE ft.orchestration_executions (
     idempotency_key text,
     tasks_left bigint NOT NULL DEFAULT 0,
     parent_task_id uuid,
+    parent_told boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     updated_at timestamptz NOT NULL,
@@ -38,6 +39,13 @@ CREATE UNIQUE INDEX idx_executions_idempotency
 -- what waits for its owner to be able to connect
 CREATE INDEX idx_executions_parked ON ft.orchestration_executions (owner_oid)
     WHERE parked_reason IS NOT NULL;
+-- what a task has started
+CREATE INDEX idx_executions_parent ON ft.orchestration_executions (parent_task_id)
+    WHERE parent_task_id IS NOT NULL;
+-- those that have ended, and whose parent does not know
+CREATE INDEX idx_executions_untold ON ft.orchestration_executions (execution_id)
+    WHERE parent_task_id IS NOT NULL AND NOT parent_told AND status IN
+        ('COMPLETED', 'COMPENSATED', 'CANCELLED', 'ROLLED_BACK', 'COMPENSATION_FAILED');
 -- retention
 CREATE INDEX idx_executions_finished ON ft.orchestration_executions (finished_at)
     WHERE finished_at IS NOT NULL;
@@ -90,6 +98,8 @@ COMMENT ON COLUMN ft.orchestration_executions.tasks_left IS
 'how many of its tasks have neither completed nor been skipped';
 COMMENT ON COLUMN ft.orchestration_executions.parent_task_id IS
 'task of another execution that waits for this one';
+COMMENT ON COLUMN ft.orchestration_executions.parent_told IS
+'whether that task knows that it has ended';
 COMMENT ON FUNCTION ft.create_execution(uuid, jsonb) IS
 'make an execution owned by the current role, with its first checkpoint';
 COMMENT ON FUNCTION ft.set_execution_state(uuid, jsonb) IS

@@ -12,11 +12,47 @@
 #include "orchestration/task.h"
 
 /*
- * A task has ended: tell those that depend on it.  Returns how many may be
- * started now, and the first of them.
+ * In SQL: whether the signal of a task is awaited and not there; and how much
+ * there is of all that a task waits for and that is not there yet, as unmet
+ * says it.
+ */
+#define FT_SIGNAL_AWAITED(task_) \
+	"(" task_ ".signal IS NOT NULL AND NOT EXISTS" \
+	" (SELECT FROM ft.orchestration_signals AS sent" \
+	"   WHERE sent.execution_id = " task_ ".execution_id AND sent.signal_name = " task_ ".signal))"
+#define FT_UNMET(task_) \
+	"((SELECT count(*) FROM ft.orchestration_tasks AS needed" \
+	"   WHERE needed.execution_id = " task_ ".execution_id" \
+	"     AND needed.task_name = ANY (" task_ ".depends_on)" \
+	"     AND needed.status NOT IN ('COMPLETED', 'SKIPPED'))" \
+	" + " FT_SIGNAL_AWAITED(task_) "::integer" \
+	" + (SELECT count(*) FROM ft.orchestration_tasks AS child" \
+	"     WHERE " task_ ".children IS NOT NULL AND child.execution_id = " task_ ".execution_id" \
+	"       AND child.parent_task_id = " task_ ".task_id" \
+	"       AND child.status NOT IN ('COMPLETED', 'SKIPPED'))" \
+	" + (SELECT count(*) FROM ft.orchestration_executions AS started" \
+	"     WHERE started.execution_id = " task_ ".child_execution_id AND NOT started.parent_told))"
+
+/*
+ * A task has ended: tell those that depend on it, or the task that it is a
+ * child of.  Returns how many may be started now, and the first of them.
  */
 extern int	ft_ready_successors(const pg_uuid_t *execution_id, const char *task_name,
 								bool goes_on, TimestampTz now, pg_uuid_t *first);
+
+/*
+ * What a task of a locked execution has started is over.  Nothing happens if
+ * it does not wait for that.
+ */
+extern void ft_ready_child_over(const pg_uuid_t *execution_id, const pg_uuid_t *task_id,
+								const pg_uuid_t *child_execution_id, TimestampTz now);
+
+/*
+ * A signal is there that was not: tell the tasks of a locked execution that
+ * wait for it.
+ */
+extern void ft_ready_signalled(const pg_uuid_t *execution_id, const char *signal,
+							   TimestampTz now);
 
 /*
  * Work out anew what is left of a locked execution and which of its tasks may
@@ -26,5 +62,12 @@ extern void ft_ready_recount(const pg_uuid_t *execution_id, TimestampTz now);
 
 /* A running task whose executor was lost may be started again. */
 extern void ft_ready_lost(const FtExecution *execution, const FtTask *task, TimestampTz now);
+
+/*
+ * Wake whoever is to do with the tasks that the last statement has returned,
+ * when this commits: from a column on, whether each is due, and whether it
+ * will be later.
+ */
+extern void ft_ready_wake(uint64 n, int due_column, Oid owner);
 
 #endif							/* FT_READY_H */

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 
 #include "errors.h"
+#include "orchestration/child.h"
 #include "orchestration/compensation.h"
 #include "orchestration/ready.h"
 #include "orchestration/recovery.h"
@@ -118,6 +119,8 @@ act(FtRecoveryPlan *plan, const FtRecoveryContext *context)
 
 	ft_execution_set_status(execution, plan->to);
 	update_planned_tasks(plan);
+	if (plan->action != FT_RECOVERY_RETRY)
+		ft_child_abandon(&execution->execution_id, context->now);
 	if (plan->action == FT_RECOVERY_ROLLBACK)
 		ft_run(&restore_state,
 			   FT_ARGS(FT_UUID(&execution->execution_id),

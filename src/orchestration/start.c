@@ -24,7 +24,8 @@
 #include "orchestration/definition.h"
 #include "orchestration/execution.h"
 #include "orchestration/installation.h"
-#include "transaction.h"
+#include "orchestration/ready.h"
+#include "orchestration/start.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_start);
@@ -54,33 +55,54 @@ FT_STATEMENT(insert_tasks,
 			 "INSERT INTO ft.orchestration_tasks"
 			 " (task_id, execution_id, task_name, command, compensation, critical, depends_on,"
 			 "  owner_oid, queue, priority, execution_mode, short, condition, timeout,"
-			 "  max_attempts, backoff, unmet, has_successors, due_at, created_at)"
-			 " SELECT ft.uuid_v7(), $2, task.name, task.command, task.compensation,"
+			 "  max_attempts, backoff, sleep, signal, for_each, item_compensation,"
+			 "  repeat_while, max_iterations, orchestration, orchestration_input,"
+			 "  unmet, has_successors,"
+			 "  not_before, wait_until, due_at, created_at)"
+			 " SELECT ft.uuid_v7(), $2, task.name, task.command,"
+			 "        CASE WHEN task.for_each IS NULL THEN undo END,"
 			 "        coalesce(task.critical, false), coalesce(task.depends_on, '{}'),"
 			 "        $3, coalesce(task.queue, 'default'), coalesce(task.priority, $4),"
 			 "        coalesce(task.execution_mode, 'transactional'), coalesce(task.short, false),"
 			 "        task.condition, task.timeout, task.max_attempts, task.backoff,"
-			 "        coalesce(cardinality(task.depends_on), 0),"
+			 "        task.sleep, task.signal, task.for_each,"
+			 "        CASE WHEN task.for_each IS NOT NULL THEN undo END,"
+			 "        task.repeat_while, task.max_iterations, task.orchestration, task.input,"
+			 "        dependencies + signals,"
 			 "        definition.tasks @> jsonb_build_array("
 			 "            jsonb_build_object('depends_on', jsonb_build_array(task.name))),"
-			 "        CASE WHEN coalesce(cardinality(task.depends_on), 0) = 0"
-			 "             THEN coalesce($5, $6) END,"
+			 "        CASE WHEN dependencies + signals = 0 THEN begin + task.sleep END,"
+			 "        CASE WHEN dependencies = 0 AND signals > 0 THEN begin + task.timeout END,"
+			 "        CASE WHEN dependencies + signals = 0 THEN begin + coalesce(task.sleep, '0')"
+			 "             WHEN dependencies = 0 THEN begin + task.timeout END,"
 			 "        $6"
 			 "   FROM ft.orchestrations AS definition,"
 			 "        jsonb_to_recordset(definition.tasks) AS task ("
 			 "            name text, command text, compensation text, critical boolean,"
 			 "            depends_on text[], queue text, priority smallint,"
 			 "            execution_mode text, short boolean, condition text,"
-			 "            timeout interval, max_attempts integer, backoff interval)"
-			 "  WHERE definition.orchestration_id = $1",
+			 "            timeout interval, max_attempts integer, backoff interval,"
+			 "            sleep interval, signal text, for_each text, repeat_while text,"
+			 "            max_iterations integer, orchestration text, input text),"
+			 "        LATERAL (SELECT coalesce(cardinality(task.depends_on), 0) AS dependencies,"
+			 "                        num_nonnulls(task.signal) AS signals,"
+			 "                        CASE WHEN task.orchestration IS NULL THEN task.compensation"
+			 "                             ELSE 'SELECT ft.compensate_child()' END AS undo,"
+			 "                        coalesce($5, $6) AS begin) AS waits"
+			 "  WHERE definition.orchestration_id = $1"
+			 " RETURNING coalesce(due_at <= $6, false), coalesce(due_at > $6, false)",
 			 UUIDOID, UUIDOID, OIDOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID);
+FT_STATEMENT(set_parent,
+			 "UPDATE ft.orchestration_executions SET parent_task_id = $2 WHERE execution_id = $1",
+			 UUIDOID, UUIDOID);
 FT_STATEMENT(insert_single_task,
 			 "INSERT INTO ft.orchestration_tasks"
 			 " (task_id, execution_id, task_name, command, compensation, owner_oid, queue,"
 			 "  priority, execution_mode, short, timeout, max_attempts, due_at, created_at)"
 			 " SELECT ft.uuid_v7(), execution_id, 'command', $2, $3, owner_oid, $4,"
 			 "        priority, $5, $6, $7, $8, coalesce(run_at, created_at), created_at"
-			 "   FROM ft.orchestration_executions WHERE execution_id = $1",
+			 "   FROM ft.orchestration_executions WHERE execution_id = $1"
+			 " RETURNING due_at <= created_at, due_at > created_at",
 			 UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, INTERVALOID, INT4OID);
 
 /* What is said of an execution when it is started. */
@@ -174,12 +196,57 @@ insert(Start *start)
 	return false;
 }
 
+/* Its tasks are written; n of them were returned. */
 static void
-begin(const Start *start)
+begin(const Start *start, uint64 n)
 {
+	ft_ready_wake(n, 1, start->owner);
 	/* recovery always has where to go */
 	(void) ft_checkpoint_create(start->execution_id, NULL);
-	ft_wake_executor_at_commit(start->owner);
+}
+
+/* Start an execution of a version, or of the newest, of a definition. */
+static void
+start_defined(Start *start, const char *name, FtArg version)
+{
+	pg_uuid_t	orchestration_id;
+
+	if (ft_run(&find_definition, FT_ARGS(FT_TEXT(name), version)) == 0)
+		ft_definition_report_unknown(name);
+	orchestration_id = ft_column_uuid(0, 1);
+	start->orchestration_id = &orchestration_id;
+	start->tasks = ft_column_int32(0, 4);
+	ft_definition_require_member(name, ft_column_text(0, 2), ft_column_oid(0, 3), start->owner);
+	if (insert(start))
+		begin(start,
+			  ft_run(&insert_tasks,
+					 FT_ARGS(FT_UUID(&orchestration_id), FT_UUID(start->execution_id),
+							 FT_VALUE(ObjectIdGetDatum(start->owner)),
+							 FT_VALUE(Int16GetDatum((int16) start->priority)),
+							 start->run_at, FT_TIME(start->now))));
+	start->orchestration_id = NULL;
+}
+
+pg_uuid_t
+ft_start_child(const char *name, Datum input, Oid owner, int priority,
+			   const pg_uuid_t *parent_task_id)
+{
+	pg_uuid_t	execution_id;
+	Start		start = {
+		.execution_id = &execution_id,
+		.owner = owner,
+		.input = input,
+		.idempotency_key = FT_NULL,
+		.priority = priority,
+		.run_at = FT_NULL,
+		.deadline = FT_NULL,
+		.now = GetCurrentTimestamp()
+	};
+
+	ft_uuid_generate(&execution_id);
+	start_defined(&start, name, FT_NULL);
+	ft_run(&set_parent, FT_ARGS(FT_UUID(&execution_id), FT_UUID(parent_task_id)));
+	return execution_id;
 }
 
 /*
@@ -190,7 +257,6 @@ Datum
 ft_start(PG_FUNCTION_ARGS)
 {
 	Start		start = {0};
-	pg_uuid_t	orchestration_id;
 	char	   *name;
 	FtEngine	engine;
 
@@ -200,21 +266,7 @@ ft_start(PG_FUNCTION_ARGS)
 
 	ft_engine_enter(&engine);
 	start.owner = engine.caller;
-	if (ft_run(&find_definition, FT_ARGS(FT_TEXT(name), argument(fcinfo, 6))) == 0)
-		ft_definition_report_unknown(name);
-	orchestration_id = ft_column_uuid(0, 1);
-	start.orchestration_id = &orchestration_id;
-	start.tasks = ft_column_int32(0, 4);
-	ft_definition_require_member(name, ft_column_text(0, 2), ft_column_oid(0, 3), engine.caller);
-	if (insert(&start))
-	{
-		ft_run(&insert_tasks,
-			   FT_ARGS(FT_UUID(&orchestration_id), FT_UUID(start.execution_id),
-					   FT_VALUE(ObjectIdGetDatum(start.owner)),
-					   FT_VALUE(Int16GetDatum((int16) start.priority)),
-					   start.run_at, FT_TIME(start.now)));
-		begin(&start);
-	}
+	start_defined(&start, name, argument(fcinfo, 6));
 	ft_engine_leave(&engine);
 
 	PG_RETURN_UUID_P(start.execution_id);
@@ -258,11 +310,11 @@ ft_submit(PG_FUNCTION_ARGS)
 	start.owner = engine.caller;
 	if (insert(&start))
 	{
-		ft_run(&insert_single_task,
-			   FT_ARGS(FT_UUID(start.execution_id), argument(fcinfo, 0), argument(fcinfo, 6),
-					   argument(fcinfo, 7), argument(fcinfo, 8), argument(fcinfo, 9),
-					   argument(fcinfo, 11), argument(fcinfo, 10)));
-		begin(&start);
+		begin(&start,
+			  ft_run(&insert_single_task,
+					 FT_ARGS(FT_UUID(start.execution_id), argument(fcinfo, 0), argument(fcinfo, 6),
+							 argument(fcinfo, 7), argument(fcinfo, 8), argument(fcinfo, 9),
+							 argument(fcinfo, 11), argument(fcinfo, 10))));
 	}
 	ft_engine_leave(&engine);
 

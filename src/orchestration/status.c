@@ -46,6 +46,7 @@ static const char *const execution_event_names[] = {
 	[FT_EXECUTION_COMPENSATE] = "compensate",
 	[FT_EXECUTION_FINISH_COMPENSATION] = "finish_compensation",
 	[FT_EXECUTION_FAIL_COMPENSATION] = "fail_compensation",
+	[FT_EXECUTION_REOPEN] = "reopen",
 	[FT_EXECUTION_CANCEL] = "cancel",
 };
 
@@ -66,6 +67,7 @@ static const char *const task_event_names[] = {
 	[FT_TASK_COMPLETE] = "complete",
 	[FT_TASK_SKIP] = "skip",
 	[FT_TASK_RELEASE] = "release",
+	[FT_TASK_WAIT] = "wait",
 	[FT_TASK_FAIL] = "fail",
 	[FT_TASK_RETRY] = "retry",
 	[FT_TASK_RESET] = "reset",
@@ -114,6 +116,7 @@ static const ExecutionTransition execution_transitions[] = {
 	E(RUNNING, COMPENSATE, COMPENSATING, "an operator abandons it"),
 	E(RUNNING, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(COMPLETED, ADD_TASK, RUNNING, "a further task is added, so it goes on"),
+	E(COMPLETED, REOPEN, RUNNING, "what started it is undone, and so is it"),
 	E(FAILED, FAIL, FAILED, "another failure before the first was recovered"),
 	E(FAILED, RETRY, RUNNING, "transient: failed and lost tasks become due again"),
 	E(FAILED, ROLL_BACK, ROLLING_BACK, "permanent: back to a checkpoint"),
@@ -142,6 +145,7 @@ static const TaskTransition task_transitions[] = {
 	T(RUNNING, SKIP, SKIPPED, "its condition is not true"),
 	T(RUNNING, FAIL, FAILED, "its worker reports the failure"),
 	T(RUNNING, RELEASE, PENDING, "its executor was lost or left: due again at once"),
+	T(RUNNING, WAIT, PENDING, "its children run first, or it runs once more"),
 	T(RUNNING, RETRY, PENDING, "its worker was lost: due again after a delay"),
 	T(RUNNING, RESET, PENDING, "a rollback ends the attempt"),
 	T(RUNNING, CANCEL, CANCELLED, "its execution is compensated; the attempt is over"),
@@ -264,6 +268,17 @@ bool
 ft_statuses_agree(FtExecutionStatus execution, FtTaskStatus task)
 {
 	return (allowed_task_statuses[execution] & (1 << task)) != 0;
+}
+
+/*
+ * Whoever waits for an execution in one of these need not wait any longer.
+ * The list stands in the index of executions whose parent is to be told, too.
+ */
+bool
+ft_execution_is_over(FtExecutionStatus status)
+{
+	return ft_execution_is_finished(status) || status == FT_EXECUTION_ROLLED_BACK ||
+		status == FT_EXECUTION_COMPENSATION_FAILED;
 }
 
 FtExecutionStatus

@@ -37,6 +37,7 @@ typedef enum FtExecutionEvent
 	FT_EXECUTION_COMPENSATE,
 	FT_EXECUTION_FINISH_COMPENSATION,
 	FT_EXECUTION_FAIL_COMPENSATION,
+	FT_EXECUTION_REOPEN,
 	FT_EXECUTION_CANCEL
 } FtExecutionEvent;
 
@@ -61,6 +62,7 @@ typedef enum FtTaskEvent
 	FT_TASK_COMPLETE,
 	FT_TASK_SKIP,
 	FT_TASK_RELEASE,
+	FT_TASK_WAIT,
 	FT_TASK_FAIL,
 	FT_TASK_RETRY,
 	FT_TASK_RESET,
@@ -91,6 +93,9 @@ extern FtTaskStatus ft_task_require_transition(FtTaskStatus from, FtTaskEvent ev
 
 /* Whether an execution has ended: nothing is left to do or to decide. */
 extern bool ft_execution_is_finished(FtExecutionStatus status);
+
+/* It has ended, or stopped, whichever way. */
+extern bool ft_execution_is_over(FtExecutionStatus status);
 
 /* Whether a task of an execution may have this status. */
 extern bool ft_statuses_agree(FtExecutionStatus execution, FtTaskStatus task);

@@ -28,8 +28,10 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "orchestration/child.h"
 #include "orchestration/command.h"
 #include "orchestration/failure.h"
+#include "orchestration/flow.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
 #include "orchestration/task.h"
@@ -72,8 +74,8 @@ FT_STATEMENT(lost_tasks,
 			 " WHERE status = 'RUNNING' AND worker_id IS NOT NULL"
 			 " ORDER BY execution_id, task_id");
 
-static void
-report_taken_over(const FtStepClaim *claim)
+void
+ft_step_report_taken_over(const FtStepClaim *claim)
 {
 	ereport(ERROR,
 			(errcode(FT_ERRCODE_STALE_ATTEMPT),
@@ -123,6 +125,9 @@ ft_step_read_counted(uint64 row, int column, FtStepCounted *counted)
 	counted->completions = ft_column_int64(row, column);
 	counted->tasks_left = ft_column_int64(row, column + 1);
 	counted->goes_on = ft_column_bool(row, column + 2);
+	counted->has_parent = !ft_column_is_null(row, column + 3);
+	if (counted->has_parent)
+		counted->parent = ft_column_uuid(row, column + 3);
 }
 
 FtStepClaim *
@@ -133,6 +138,8 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 	pg_uuid_t	next;
 	int			due;
 
+	if (counted->tasks_left == 0 && counted->has_parent)
+		ft_child_over(&claim->execution_id, &counted->parent);
 	if (!claim->has_successors)
 		return NULL;
 	due = ft_ready_successors(&claim->execution_id, claim->name, counted->goes_on, now, &next);
@@ -158,7 +165,7 @@ end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_contin
 	FtStepCounted counted;
 
 	if (!count(claim, outcome->skipped, outcome->patch, now))
-		report_taken_over(claim);
+		ft_step_report_taken_over(claim);
 	ft_step_read_counted(0, 1, &counted);
 	if (ft_run(&end_task,
 			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
@@ -166,7 +173,7 @@ end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_contin
 					   outcome->result == (Datum) 0 ? FT_NULL : FT_VALUE(outcome->result),
 					   FT_TIME(now),
 					   outcome->skipped ? FT_NULL : FT_VALUE(Int64GetDatum(counted.completions)))) == 0)
-		report_taken_over(claim);
+		ft_step_report_taken_over(claim);
 	return ft_step_go_on(claim, &counted, now, may_continue);
 }
 
@@ -174,12 +181,18 @@ void
 ft_step_execute(const FtStepClaim *claim, FtStepOutcome *outcome)
 {
 	FtStepData	data;
+	FtFlowEnd	end = FT_FLOW_DONE;
 
 	memset(outcome, 0, sizeof(FtStepOutcome));
 	ft_step_data_init(&data, &claim->execution_id, &claim->task_id, claim->attempt);
-	outcome->skipped = claim->condition != NULL && !ft_command_is_true(claim->condition, &data);
-	if (!outcome->skipped && claim->command != NULL)
+	if (claim->has_flow)
+		end = ft_flow_run(claim, &data, &outcome->result);
+	else if (claim->condition != NULL && !ft_command_is_true(claim->condition, &data))
+		end = FT_FLOW_SKIPPED;
+	else if (claim->command != NULL)
 		outcome->result = ft_command_run(claim->command, &data);
+	outcome->skipped = end == FT_FLOW_SKIPPED;
+	outcome->waits = end == FT_FLOW_WAITS;
 	outcome->patch = data.patch;
 }
 
@@ -201,6 +214,8 @@ ft_step_run(const FtStepClaim *claim, bool may_continue)
 	FtStepOutcome outcome;
 
 	ft_step_execute(claim, &outcome);
+	if (outcome.waits)
+		return NULL;
 	return ft_step_end(claim, &outcome, may_continue);
 }
 

@@ -8,6 +8,7 @@
 #ifndef FT_STEP_H
 #define FT_STEP_H
 
+#include "compat.h"
 #include "nodes/pg_list.h"
 #include "orchestration/execution.h"
 #include "orchestration/step_data.h"
@@ -24,6 +25,7 @@ typedef struct FtStepClaim
 	bool		in_transaction; /* else its command runs by itself */
 	bool		is_short;
 	bool		has_successors;
+	bool		has_flow;		/* there is more to it than its command: flow.c */
 	int64		timeout;		/* milliseconds; 0: none of its own */
 	bool		alone;			/* it must not share a transaction any more */
 } FtStepClaim;
@@ -32,6 +34,7 @@ typedef struct FtStepClaim
 typedef struct FtStepOutcome
 {
 	bool		skipped;
+	bool		waits;			/* it has not ended, and waits for others */
 	Datum		result;			/* (Datum) 0: none */
 	Datum		patch;			/* of the state; (Datum) 0: none */
 } FtStepOutcome;
@@ -42,6 +45,8 @@ typedef struct FtStepCounted
 	int64		completions;
 	int64		tasks_left;
 	bool		goes_on;		/* its next steps may be started */
+	bool		has_parent;		/* a step of another execution waits for it */
+	pg_uuid_t	parent;			/* that step */
 } FtStepCounted;
 
 /*
@@ -82,6 +87,9 @@ extern FtStepClaim *ft_step_end(const FtStepClaim *claim, const FtStepOutcome *o
 /* In the engine: claim one step that has just become due; NULL if it is not. */
 extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now,
 									   MemoryContext context);
+
+/* The error of a step that is not this session's any more. */
+pg_noreturn extern void ft_step_report_taken_over(const FtStepClaim *claim);
 
 /* Record that a claimed step has failed; after its transaction was ended. */
 extern void ft_step_failed(const FtStepClaim *claim, const ErrorData *error);

@@ -75,11 +75,17 @@ FT_STATEMENT(own_lanes,
 	"       started_at = " now_ ", worker_pid = " pid_ ", worker_epoch = " epoch_ "," \
 	"       worker_id = " worker_
 
+/* More than a command: see flow.c. */
+#define HAS_FLOW \
+	"num_nonnulls(task.signal, task.for_each, task.repeat_while, task.orchestration) > 0"
+
 #define CLAIMED \
 	" RETURNING task.task_id, task.execution_id, task.attempt, task.task_name, task.command," \
-	"           task.condition, task.execution_mode = 'transactional', task.short," \
+	"           task.condition, task.execution_mode = 'transactional'," \
+	"           task.short AND NOT (" HAS_FLOW ")," \
 	"           task.has_successors," \
-	"           coalesce(ceil(extract(epoch FROM task.timeout) * 1000), 0)::bigint"
+	"           coalesce(ceil(extract(epoch FROM task.timeout) * 1000), 0)::bigint," \
+	"           " HAS_FLOW
 
 #define CLAIM_ARGUMENTS \
 	OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID
@@ -125,6 +131,7 @@ read_claim(uint64 row, MemoryContext context)
 	claim->has_successors = ft_column_bool(row, 9);
 	claim->timeout = ft_column_int64(row, 10);
 	claim->alone = false;
+	claim->has_flow = ft_column_bool(row, 11);
 	MemoryContextSwitchTo(caller);
 	return claim;
 }

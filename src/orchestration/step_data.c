@@ -5,7 +5,9 @@
  *
  * Nothing is read before it is asked for.  What a step sets in the state is
  * kept here until the step ends, and written together with its completion:
- * parallel steps would else wait for one another's row of the execution.
+ * parallel steps would else wait for one another's row of the execution.  Where
+ * a subtransaction of the step rolls back, an EXCEPTION block say, what was set
+ * in it is forgotten with the rest of what it did.
  *
  * Locking: none; the rows read are those of the transaction's snapshot.
  *
@@ -14,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -32,6 +35,8 @@ PG_FUNCTION_INFO_V1(ft_input);
 PG_FUNCTION_INFO_V1(ft_state);
 PG_FUNCTION_INFO_V1(ft_set_state);
 PG_FUNCTION_INFO_V1(ft_result);
+PG_FUNCTION_INFO_V1(ft_item);
+PG_FUNCTION_INFO_V1(ft_iteration);
 PG_FUNCTION_INFO_V1(ft_current_step);
 
 FT_STATEMENT(read_input,
@@ -48,6 +53,22 @@ FT_STATEMENT(read_result,
 			 " WHERE execution_id = $1 AND task_name = $2",
 			 UUIDOID, TEXTOID);
 
+FT_STATEMENT(read_item,
+			 "SELECT coalesce(task.item, sent.payload), task.iteration"
+			 "  FROM ft.orchestration_tasks AS task"
+			 "  LEFT JOIN ft.orchestration_signals AS sent"
+			 "    ON sent.execution_id = task.execution_id AND sent.signal_name = task.signal"
+			 " WHERE task.task_id = $1",
+			 UUIDOID);
+
+/* What a step had set when a subtransaction at this level first set more. */
+typedef struct Saved
+{
+	int			level;
+	Datum		patch;
+	Datum		state;
+} Saved;
+
 static FtStepData *current = NULL;
 
 void
@@ -59,19 +80,6 @@ ft_step_data_init(FtStepData *data, const pg_uuid_t *execution_id,
 	data->task_id = *task_id;
 	data->attempt = attempt;
 	data->context = CurrentMemoryContext;
-}
-
-void
-ft_step_enter(FtStepData *data)
-{
-	data->outer = current;
-	current = data;
-}
-
-void
-ft_step_leave(FtStepData *data)
-{
-	current = data->outer;
 }
 
 /* A copy of a column of the last result that outlives it. */
@@ -96,6 +104,80 @@ merge(FtStepData *data, Datum state, Datum patch)
 
 	MemoryContextSwitchTo(caller);
 	return merged;
+}
+
+/* Before the step sets something: keep what it had set, once for each level. */
+static void
+save(FtStepData *data)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Saved	   *newest = data->saved == NIL ? NULL : llast(data->saved);
+	MemoryContext caller;
+
+	if (newest != NULL && newest->level >= level)
+		return;
+	caller = MemoryContextSwitchTo(data->context);
+	newest = palloc(sizeof(Saved));
+	newest->level = level;
+	newest->patch = data->patch;
+	newest->state = data->state;
+	data->saved = lappend(data->saved, newest);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * The subtransaction at this level is over.  What it had saved is put back, or
+ * is what its parent would put back, unless that has saved something earlier.
+ */
+static void
+end_level(FtStepData *data, int level, bool committed)
+{
+	Saved	   *newest = data->saved == NIL ? NULL : llast(data->saved);
+	Saved	   *before;
+
+	if (newest == NULL || newest->level < level)
+		return;
+	if (!committed)
+	{
+		data->patch = newest->patch;
+		data->state = newest->state;
+	}
+	before = list_length(data->saved) < 2 ? NULL :
+		list_nth(data->saved, list_length(data->saved) - 2);
+	if (committed && (before == NULL || before->level < level - 1))
+		newest->level = level - 1;
+	else
+		data->saved = list_delete_last(data->saved);
+}
+
+static void
+subtransaction_callback(SubXactEvent event, SubTransactionId subid,
+						SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (FtStepData *data = current; data != NULL; data = data->outer)
+		end_level(data, level, event == SUBXACT_EVENT_COMMIT_SUB);
+}
+
+void
+ft_step_enter(FtStepData *data)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterSubXactCallback(subtransaction_callback, NULL);
+	registered = true;
+	data->outer = current;
+	current = data;
+}
+
+void
+ft_step_leave(FtStepData *data)
+{
+	current = data->outer;
 }
 
 static void
@@ -127,6 +209,24 @@ load_results(FtStepData *data)
 }
 
 Datum
+ft_step_item(FtStepData *data)
+{
+	FtEngine	engine;
+
+	if (data->item_loaded)
+		return data->item;
+	ft_engine_enter(&engine);
+	if (ft_run(&read_item, FT_ARGS(FT_UUID(&data->task_id))) > 0)
+	{
+		data->item = keep_column(data, 0, 1);
+		data->iteration = ft_column_int32(0, 2);
+	}
+	data->item_loaded = true;
+	ft_engine_leave(&engine);
+	return data->item;
+}
+
+Datum
 ft_step_parameter(FtStepData *data, int number)
 {
 	switch (number)
@@ -140,12 +240,14 @@ ft_step_parameter(FtStepData *data, int number)
 		case 3:
 			load_results(data);
 			return data->results;
+		case 4:
+			return ft_step_item(data);
 	}
 	elog(ERROR, "there is no parameter $%d", number);
 }
 
-static FtStepData *
-require_step(const char *function)
+FtStepData *
+ft_step_require(const char *function)
 {
 	if (current == NULL)
 		ereport(ERROR,
@@ -160,7 +262,7 @@ require_step(const char *function)
 Datum
 ft_input(PG_FUNCTION_ARGS)
 {
-	FtStepData *data = require_step("ft.input()");
+	FtStepData *data = ft_step_require("ft.input()");
 
 	load_execution(data);
 	PG_RETURN_DATUM(data->input);
@@ -170,7 +272,7 @@ ft_input(PG_FUNCTION_ARGS)
 Datum
 ft_state(PG_FUNCTION_ARGS)
 {
-	FtStepData *data = require_step("ft.state()");
+	FtStepData *data = ft_step_require("ft.state()");
 
 	load_execution(data);
 	PG_RETURN_DATUM(data->state);
@@ -180,12 +282,13 @@ ft_state(PG_FUNCTION_ARGS)
 Datum
 ft_set_state(PG_FUNCTION_ARGS)
 {
-	FtStepData *data = require_step("ft.set_state()");
+	FtStepData *data = ft_step_require("ft.set_state()");
 	Datum		patch;
 
 	ft_require_argument(PG_ARGISNULL(0), "patch");
 	ft_require_json_object(PG_GETARG_JSONB_P(0), "patch");
 	load_execution(data);
+	save(data);
 
 	patch = PG_GETARG_DATUM(0);
 	if (data->patch != (Datum) 0)
@@ -212,7 +315,7 @@ ft_set_state(PG_FUNCTION_ARGS)
 Datum
 ft_result(PG_FUNCTION_ARGS)
 {
-	FtStepData *data = require_step("ft.result()");
+	FtStepData *data = ft_step_require("ft.result()");
 	char	   *status;
 	Datum		result;
 	FtEngine	engine;
@@ -246,6 +349,27 @@ ft_result(PG_FUNCTION_ARGS)
 	if (result == (Datum) 0)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+/* ft.item() returns jsonb */
+Datum
+ft_item(PG_FUNCTION_ARGS)
+{
+	Datum		item = ft_step_item(ft_step_require("ft.item()"));
+
+	if (item == (Datum) 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(item);
+}
+
+/* ft.iteration() returns integer */
+Datum
+ft_iteration(PG_FUNCTION_ARGS)
+{
+	FtStepData *data = ft_step_require("ft.iteration()");
+
+	(void) ft_step_item(data);
+	PG_RETURN_INT32(data->iteration + 1);
 }
 
 /* ft.current_step() returns record */

@@ -8,11 +8,12 @@
 #ifndef FT_STEP_DATA_H
 #define FT_STEP_DATA_H
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-/* $1 input, $2 state, $3 results */
-#define FT_STEP_PARAMETERS	3
+/* $1 input, $2 state, $3 results, $4 item */
+#define FT_STEP_PARAMETERS	4
 
 /*
  * One run of one step, or of its compensation.  All that is pointed to lives
@@ -28,7 +29,11 @@ typedef struct FtStepData
 	Datum		input;			/* (Datum) 0 until it is asked for */
 	Datum		state;			/* the same; with what the step has set */
 	Datum		results;		/* the same */
+	Datum		item;			/* the same, once loaded: (Datum) 0 is none */
+	int			iteration;		/* loaded with it; from 0 */
+	bool		item_loaded;
 	Datum		patch;			/* what the step has set; (Datum) 0: nothing */
+	List	   *saved;			/* what to put back if a subtransaction rolls back */
 	struct FtStepData *outer;	/* while it runs */
 } FtStepData;
 
@@ -39,7 +44,13 @@ extern void ft_step_data_init(FtStepData *data, const pg_uuid_t *execution_id,
 extern void ft_step_enter(FtStepData *data);
 extern void ft_step_leave(FtStepData *data);
 
-/* The value of $1, $2 or $3. */
+/* The step that is running, for a function that is nothing outside of one. */
+extern FtStepData *ft_step_require(const char *function);
+
+/* The value of $1 to $4; (Datum) 0 stands for null. */
 extern Datum ft_step_parameter(FtStepData *data, int number);
+
+/* What the step is about: see ft.item(). */
+extern Datum ft_step_item(FtStepData *data);
 
 #endif							/* FT_STEP_DATA_H */

@@ -103,7 +103,7 @@ typedef struct Count
 bool
 ft_step_may_group(const FtStepClaim *claim)
 {
-	return claim->is_short && claim->in_transaction && !claim->alone;
+	return claim->is_short && claim->in_transaction && !claim->alone && !claim->has_flow;
 }
 
 /* What a rollback leaves behind. */

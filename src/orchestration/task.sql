@@ -43,6 +43,22 @@ CREATE TABLE ft.orchestration_tasks (
     losses integer NOT NULL DEFAULT 0,
     leased_by text,
     leased_until timestamptz,
+    sleep interval,
+    not_before timestamptz,
+    signal text,
+    wait_until timestamptz,
+    for_each text,
+    item_compensation text,
+    children integer,
+    parent_task_id uuid,
+    item jsonb,
+    item_number integer,
+    repeat_while text,
+    max_iterations integer,
+    iteration integer NOT NULL DEFAULT 0,
+    orchestration text,
+    orchestration_input text,
+    child_execution_id uuid,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
@@ -121,9 +137,41 @@ COMMENT ON COLUMN ft.orchestration_tasks.condition IS
 COMMENT ON COLUMN ft.orchestration_tasks.timeout IS
 'longest time that an attempt may take';
 COMMENT ON COLUMN ft.orchestration_tasks.unmet IS
-'how many of the tasks that it depends on have neither completed nor been skipped';
+'how much of what it waits for is not there yet: tasks that have neither completed nor been skipped, its signal, its children, the execution it has started';
 COMMENT ON COLUMN ft.orchestration_tasks.due_at IS
 'an executor may start it from then on; null while it must not be started';
+COMMENT ON COLUMN ft.orchestration_tasks.sleep IS
+'how long after all that it waits for it becomes due';
+COMMENT ON COLUMN ft.orchestration_tasks.not_before IS
+'when its sleep is over';
+COMMENT ON COLUMN ft.orchestration_tasks.signal IS
+'name of the signal that it waits for';
+COMMENT ON COLUMN ft.orchestration_tasks.wait_until IS
+'while it waits for its signal and for nothing else: when it will have waited too long';
+COMMENT ON COLUMN ft.orchestration_tasks.for_each IS
+'query for each row of which a child of this task runs its command';
+COMMENT ON COLUMN ft.orchestration_tasks.item_compensation IS
+'compensation of each of these children';
+COMMENT ON COLUMN ft.orchestration_tasks.children IS
+'how many children it has; null as long as they have not been made';
+COMMENT ON COLUMN ft.orchestration_tasks.parent_task_id IS
+'task that this one is a child of';
+COMMENT ON COLUMN ft.orchestration_tasks.item IS
+'row that this child is for';
+COMMENT ON COLUMN ft.orchestration_tasks.item_number IS
+'place of that row among the rows, from 0';
+COMMENT ON COLUMN ft.orchestration_tasks.repeat_while IS
+'query that is run after its command: while it returns true, the command runs once more';
+COMMENT ON COLUMN ft.orchestration_tasks.max_iterations IS
+'how often its command runs at most';
+COMMENT ON COLUMN ft.orchestration_tasks.iteration IS
+'how often its command has run and was to run once more';
+COMMENT ON COLUMN ft.orchestration_tasks.orchestration IS
+'name of the orchestration that it starts and waits for';
+COMMENT ON COLUMN ft.orchestration_tasks.orchestration_input IS
+'query that gives the input of that';
+COMMENT ON COLUMN ft.orchestration_tasks.child_execution_id IS
+'execution that it has started';
 COMMENT ON COLUMN ft.orchestration_tasks.worker_id IS
 'executor that runs it, by a number that is used once in a start of the server';
 COMMENT ON COLUMN ft.orchestration_tasks.worker_epoch IS

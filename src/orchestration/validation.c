@@ -21,13 +21,14 @@
 
 #include "errors.h"
 #include "orchestration/execution.h"
+#include "orchestration/ready.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_validate_execution);
 
 /* What due_at of a task depends on; see ready.c. */
 #define DUE_CONDITION \
-	"task.status = 'PENDING' AND task.unmet = 0 AND execution.managed" \
+	"task.status = 'PENDING' AND (task.unmet = 0 OR task.wait_until IS NOT NULL) AND execution.managed" \
 	" AND execution.paused_at IS NULL AND execution.parked_reason IS NULL AND execution.status IN ('PENDING', 'RUNNING')"
 
 #define INVARIANTS \
@@ -98,11 +99,40 @@ PG_FUNCTION_INFO_V1(ft_validate_execution);
 	"  FROM execution" \
 	" WHERE tasks_left <> (SELECT count(*) FROM task WHERE status NOT IN ('COMPLETED', 'SKIPPED'))" \
 	" UNION ALL " \
-	"SELECT 'task', task.task_name, 'unmet is ' || task.unmet || ', and ' || count(needed.task_id) || ' are'" \
-	"  FROM task LEFT JOIN task AS needed ON needed.task_name = ANY (task.depends_on)" \
-	"   AND needed.status NOT IN ('COMPLETED', 'SKIPPED')" \
-	" WHERE task.status = 'PENDING'" \
-	" GROUP BY task.task_name, task.unmet HAVING task.unmet <> count(needed.task_id)" \
+	"SELECT 'task', task.task_name, 'unmet is ' || task.unmet || ', and ' || counted.unmet || ' are'" \
+	"  FROM task, LATERAL (SELECT " FT_UNMET("task") " AS unmet) AS counted" \
+	" WHERE task.status = 'PENDING' AND task.unmet <> counted.unmet" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'it waits for its signal until ' || task.wait_until || ', and must not'" \
+	"  FROM task WHERE task.status = 'PENDING' AND task.wait_until IS NOT NULL" \
+	"   AND NOT (task.unmet = 1 AND " FT_SIGNAL_AWAITED("task") ")" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'it should have ' || coalesce(task.children, 0) || ' children, and has ' || count(child.task_id)" \
+	"  FROM task LEFT JOIN task AS child ON child.parent_task_id = task.task_id" \
+	" GROUP BY task.task_name, task.children HAVING coalesce(task.children, 0) <> count(child.task_id)" \
+	" UNION ALL " \
+	"SELECT 'task', task_name, 'it is a child of a task that does not exist'" \
+	"  FROM task WHERE parent_task_id IS NOT NULL" \
+	"   AND parent_task_id NOT IN (SELECT task_id FROM task)" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'it has completed, and its child \"' || child.task_name || '\" is ' || child.status" \
+	"  FROM task, task AS child WHERE child.parent_task_id = task.task_id" \
+	"   AND task.status IN ('COMPLETED', 'SKIPPED') AND child.status IN ('PENDING', 'RUNNING', 'FAILED')" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'the execution it has started is not its own'" \
+	"  FROM task WHERE child_execution_id IS NOT NULL" \
+	"   AND NOT EXISTS (SELECT FROM ft.orchestration_executions AS started" \
+	"                    WHERE started.execution_id = task.child_execution_id" \
+	"                      AND started.parent_task_id = task.task_id)" \
+	" UNION ALL " \
+	"SELECT 'execution', execution_id::text, 'its parent takes it for ended'" \
+	"  FROM execution WHERE parent_told AND status = 'PENDING'" \
+	" UNION ALL " \
+	"SELECT 'task', task_name, 'it has run ' || iteration + 1 || ' times, and may ' || coalesce(max_iterations, 1)" \
+	"  FROM task WHERE iteration >= coalesce(max_iterations, 1)" \
+	" UNION ALL " \
+	"SELECT 'task', task.task_name, 'an executor may start it before its sleep is over'" \
+	"  FROM task WHERE task.due_at < task.not_before" \
 	" UNION ALL " \
 	"SELECT 'task', task.task_name, 'an executor may start it, and must not'" \
 	"  FROM task, execution WHERE task.due_at IS NOT NULL" \

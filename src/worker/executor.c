@@ -32,10 +32,8 @@
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -62,7 +60,6 @@
 #define QUICK_STEP_MS			5
 
 static bool leaving = false;
-static bool role_changed = false;	/* what let this process connect, perhaps */
 static bool fruitless = false;	/* there was nothing to claim, ever */
 
 /* Says that steps wait that were claimed, in a slot that has to be told of it. */
@@ -153,7 +150,7 @@ told_to_leave(FtExecutorSlot *executor, TimestampTz started_at)
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	slot = ft_slot_find(executor->dboid);
 	result = slot == NULL || slot->unwanted || slot->quiesced > 0 ||
-		slot->paused_reason[0] != '\0' || executor->leave;
+		slot->paused_reason[0] != '\0';
 	if (!result && TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(),
 											  PLACE_KEPT_MS))
 	{
@@ -206,18 +203,6 @@ typedef struct Executor
 } Executor;
 
 /*
- * A role or a membership has changed, or the database's privileges, by what
- * was committed before the present transaction began: whether this process
- * could connect now is for the scheduler to find out, and for another process
- * to try.
- */
-static void
-role_callback(Datum arg, int cache, uint32 hash)
-{
-	role_changed = true;
-}
-
-/*
  * A claim need not wait for the disk: if it is lost in a crash, so is
  * everything that was done under it.
  */
@@ -234,8 +219,7 @@ claim_compensation(Executor *self)
 {
 	begin_claiming();
 	MemoryContextSwitchTo(self->context);
-	self->has_compensation = !role_changed &&
-		ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
+	self->has_compensation = ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->has_compensation;
@@ -246,7 +230,7 @@ claim_steps(Executor *self)
 {
 	begin_claiming();
 	MemoryContextSwitchTo(self->context);
-	self->steps = role_changed ? NIL : ft_step_claim(GetCurrentTimestamp(), self->batch);
+	self->steps = ft_step_claim(GetCurrentTimestamp(), self->batch);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->steps != NIL;
@@ -612,9 +596,6 @@ ft_executor_main(Datum main_arg)
 	ft_worker_signals();
 	BackgroundWorkerInitializeConnectionByOid(order.dboid, order.owner, 0);
 	ft_worker_pin_settings();
-	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
-	CacheRegisterSyscacheCallback(DATABASEOID, role_callback, (Datum) 0);
 
 	self.context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance executor",
 										 ALLOCSET_DEFAULT_SIZES);
@@ -633,7 +614,7 @@ ft_executor_main(Datum main_arg)
 			MemoryContextReset(self.context);
 			if (!claim_next(&self))
 			{
-				if (!role_changed && rest(&self))
+				if (rest(&self))
 					continue;
 				break;
 			}
@@ -642,7 +623,7 @@ ft_executor_main(Datum main_arg)
 	}
 
 	release_steps(&self);
-	fruitless = !self.worked && !role_changed;
+	fruitless = !self.worked;
 	leaving = true;
 	proc_exit(0);
 }

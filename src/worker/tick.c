@@ -33,6 +33,7 @@
 #include "fault_tolerance.h"
 #include "guc.h"
 #include "orchestration/external.h"
+#include "orchestration/child.h"
 #include "orchestration/owner.h"
 #include "orchestration/installation.h"
 #include "orchestration/recovery.h"
@@ -127,6 +128,7 @@ ft_tick_recover(FtTick *tick)
 	ft_recovery_pass(tick->now, &tick->pass);
 	ft_step_recover(tick->now);
 	ft_external_recover(tick->now);
+	ft_child_settle();
 }
 
 /* After the pass: what is left, for whom, and when. */
@@ -141,6 +143,8 @@ ft_tick_plan(FtTick *tick)
 	tick->owners = ft_owners_due(tick->now, &next_step);
 	tick->next_due = Min(next_step, ft_recovery_next_due(tick->now));
 	tick->next_due = Min(tick->next_due, ft_external_next_due());
+	if (ft_child_unsettled())
+		tick->next_due = Min(tick->next_due, tick->now);
 }
 
 /*
