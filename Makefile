@@ -33,6 +33,9 @@ INSTALL_PARTS = \
 	orchestration/installation \
 	orchestration/signal \
 	orchestration/start \
+	orchestration/control \
+	orchestration/wait \
+	orchestration/dead_letter \
 	orchestration/step \
 	orchestration/step_data \
 	orchestration/external \
@@ -108,6 +111,9 @@ REGRESS = \
 	signal \
 	flow \
 	child \
+	control \
+	deadline \
+	dead_letter \
 	installation \
 	dead_tuples \
 	xid_clock \
@@ -153,6 +159,7 @@ REGRESS_OPTS = --temp-instance=tmp_check_sql --temp-config=$(TOP)test/regress.co
 	--inputdir=$(patsubst %/,%,$(TOP))
 
 ISOLATION = \
+	control \
 	orchestration \
 	orchestration_snapshot \
 	external \

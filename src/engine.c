@@ -31,6 +31,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -155,7 +156,8 @@ set_planner(PlannerSettings settings)
  * would have the plan compiled.
  */
 static int
-execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
+execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index,
+		bool read_only)
 {
 	PlannerSettings caller = planner_settings();
 	PlannerSettings ours = caller;
@@ -170,7 +172,7 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
 	set_planner(ours);
 	PG_TRY();
 	{
-		result = SPI_execute_plan(plan, values, nulls, false, 0);
+		result = SPI_execute_plan(plan, values, nulls, read_only, 0);
 	}
 	PG_FINALLY();
 	{
@@ -185,7 +187,7 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index)
  * before it did and what others have committed.  Returns the number of rows.
  */
 static uint64
-run(FtStatement *statement, const FtArg *args, bool only_by_index)
+run(FtStatement *statement, const FtArg *args, bool only_by_index, bool read_only)
 {
 	Datum		values[FT_STATEMENT_MAX_ARGS];
 	char		nulls[FT_STATEMENT_MAX_ARGS];
@@ -209,7 +211,7 @@ run(FtStatement *statement, const FtArg *args, bool only_by_index)
 		nulls[i] = args[i].isnull ? 'n' : ' ';
 	}
 
-	result = execute(statement->plan, values, nulls, only_by_index);
+	result = execute(statement->plan, values, nulls, only_by_index, read_only);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 			 SPI_result_code_string(result));
@@ -219,13 +221,24 @@ run(FtStatement *statement, const FtArg *args, bool only_by_index)
 uint64
 ft_run(FtStatement *statement, const FtArg *args)
 {
-	return run(statement, args, false);
+	return run(statement, args, false, false);
+}
+
+uint64
+ft_run_latest(FtStatement *statement, const FtArg *args)
+{
+	uint64		n;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = run(statement, args, false, true);
+	PopActiveSnapshot();
+	return n;
 }
 
 uint64
 ft_run_by_index(FtStatement *statement, const FtArg *args)
 {
-	return run(statement, args, true);
+	return run(statement, args, true, false);
 }
 
 Datum

@@ -70,6 +70,12 @@ extern void ft_engine_leave(FtEngine *engine);
 extern uint64 ft_run(FtStatement *statement, const FtArg *args);
 
 /*
+ * The same for a SELECT that is to see what has been committed by now, in
+ * whatever isolation level the caller's transaction is.
+ */
+extern uint64 ft_run_latest(FtStatement *statement, const FtArg *args);
+
+/*
  * The same for a statement that has to go by the order of its index, and take
  * no more of it than it needs.
  */

@@ -24,6 +24,8 @@
 #include "diagnostics/xid_clock.h"
 #include "diagnostics/statement_hooks.h"
 #include "guc.h"
+#include "orchestration/wait.h"
+#include "running.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "utility_hook.h"
@@ -48,6 +50,8 @@ _PG_init(void)
 
 	ft_shmem_init();
 	ft_transaction_init();
+	ft_running_init();
+	ft_wait_init();
 	ft_utility_hook_init();
 	ft_statement_hooks_init();
 	ft_launcher_init();

@@ -62,6 +62,7 @@ int			ft_recovery_backoff_limit = 5 * 60 * 1000;
 double		ft_recovery_jitter = 0.1;
 int			ft_execution_retention = 30 * 24 * 60;
 int			ft_checkpoint_retention = 100;
+int			ft_dead_letter_retention = -1;
 
 bool		ft_workers = true;
 int			ft_max_databases = 64;
@@ -358,6 +359,13 @@ define_recovery_settings(void)
 							"-1 keeps all of them.",
 							&ft_execution_retention,
 							30 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("fault_tolerance.dead_letter_retention",
+							"How long an execution is kept that has stopped and does not go on by itself.",
+							"-1 keeps all of them.",
+							&ft_dead_letter_retention,
+							-1, -1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("fault_tolerance.checkpoint_retention",

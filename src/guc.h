@@ -74,6 +74,7 @@ extern PGDLLIMPORT int ft_recovery_backoff_limit;
 extern PGDLLIMPORT double ft_recovery_jitter;
 extern PGDLLIMPORT int ft_execution_retention;
 extern PGDLLIMPORT int ft_checkpoint_retention;
+extern PGDLLIMPORT int ft_dead_letter_retention;
 
 /* workers */
 extern PGDLLIMPORT bool ft_workers;

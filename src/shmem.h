@@ -19,6 +19,7 @@ typedef struct FtShared
 	LWLock	   *lock;			/* protects all below that is not constant */
 	uint64		boot_epoch;		/* constant: random, new at each start */
 
+	pg_atomic_uint64 roles_generation;	/* from 1; roles were renamed or dropped */
 	FtLauncher	launcher;
 	uint64		last_worker_id; /* the id given to a worker last */
 	int			max_databases;	/* constant: length of databases */

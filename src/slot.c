@@ -71,6 +71,7 @@ ft_slots_create(FtShared *shared, char *memory)
 	shared->executors = (FtExecutorSlot *) (memory + databases_size());
 
 	shared->launcher.rescan = true;
+	pg_atomic_init_u64(&shared->roles_generation, 1);
 	for (int i = 0; i < shared->max_databases; i++)
 		pg_atomic_init_u32(&shared->databases[i].pending, 0);
 }
@@ -391,6 +392,59 @@ ft_restart_schedulers(Oid dboid)
 	}
 	LWLockRelease(ft_shared->lock);
 	ft_wake_launcher(false);
+}
+
+/*
+ * Roles were renamed or dropped: before anything more is claimed for them,
+ * the schedulers see whose executions that concerns.  A database without a
+ * scheduler has one before it has an executor.
+ */
+void
+ft_roles_changed(void)
+{
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	pg_atomic_fetch_add_u64(&ft_shared->roles_generation, 1);
+	for (int i = 0; i < ft_shared->max_databases; i++)
+	{
+		FtDatabaseSlot *slot = &ft_shared->databases[i];
+
+		if (!OidIsValid(slot->dboid) || slot->scheduler.latch == NULL)
+			continue;
+		pg_atomic_write_u32(&slot->pending, 1);
+		SetLatch(slot->scheduler.latch);
+	}
+	LWLockRelease(ft_shared->lock);
+}
+
+/* The present generation, and whether owners here were held against it. */
+uint64
+ft_roles_generation(bool *checked)
+{
+	FtDatabaseSlot *slot;
+	uint64		generation;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	generation = pg_atomic_read_u64(&ft_shared->roles_generation);
+	slot = ft_slot_find(MyDatabaseId);
+	*checked = slot != NULL && slot->roles_checked == generation;
+	LWLockRelease(ft_shared->lock);
+	return generation;
+}
+
+/* The same, for executors, which ask often; others look for themselves. */
+bool
+ft_owners_settled(void)
+{
+	static uint64 known = 0;
+	bool		checked;
+	uint64		generation;
+
+	if (ft_my_worker_id == 0 || pg_atomic_read_u64(&ft_shared->roles_generation) == known)
+		return true;
+	generation = ft_roles_generation(&checked);
+	if (checked)
+		known = generation;
+	return checked;
 }
 
 /* A place for an executor is free again. */

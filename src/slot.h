@@ -111,6 +111,8 @@ typedef struct FtDatabaseSlot
 	TimestampTz last_tick;
 	TimestampTz next_due;		/* DT_NOEND: when woken */
 	TimestampTz last_retention;
+	uint64		roles_checked;	/* generation of roles that owners were held
+								 * against; 0: none */
 	TimestampTz retry_at;		/* no scheduler is started before */
 	int			failures;		/* of the scheduler, in a row */
 	TimestampTz executor_retry_at;	/* no executor is started before */
@@ -121,6 +123,15 @@ typedef struct FtDatabaseSlot
 	char		paused_reason[FT_SLOT_TEXT];	/* empty if not paused */
 	char		sql_version[32];	/* empty if unknown */
 } FtDatabaseSlot;
+
+/* The command that an executor is running; see running.c. */
+typedef struct FtRunning
+{
+	bool		is_set;
+	bool		cancelled;		/* the process was signalled for it */
+	pg_uuid_t	task_id;
+	int			attempt;
+} FtRunning;
 
 typedef struct FtExecutorSlot
 {
@@ -134,6 +145,7 @@ typedef struct FtExecutorSlot
 	pg_uuid_t	task_id;		/* the step it is at, while others wait for it */
 	int			waiting_steps;	/* claimed by it and not begun */
 	bool		revoked;		/* these were given back meanwhile */
+	FtRunning	running;
 } FtExecutorSlot;
 
 /* shared memory; called by shmem.c */
@@ -162,6 +174,9 @@ extern void ft_wake_executor(Oid dboid, Oid owner);
 extern void ft_wake_launcher(bool rescan);
 extern void ft_restart_schedulers(Oid dboid);
 extern void ft_wake_schedulers_waiting_for_executor(void);
+extern void ft_roles_changed(void);
+extern uint64 ft_roles_generation(bool *checked);
+extern bool ft_owners_settled(void);
 extern bool ft_quiesce_begin(Oid dboid);
 extern void ft_quiesce_wait(Oid dboid);
 extern void ft_quiesce_end(Oid dboid, bool forget);

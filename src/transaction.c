@@ -32,6 +32,7 @@ static bool wake_worker = false;
 static Oid	wake_owner = InvalidOid;
 static List *wake_executors = NIL;	/* of owners' Oid, in TopMemoryContext */
 static bool rescan = false;
+static bool roles_changed = false;
 static bool restart_all = false;
 static List *restart = NIL;		/* of Oid, in TopMemoryContext */
 static List *quiesced = NIL;	/* of Oid, in TopMemoryContext */
@@ -67,6 +68,13 @@ ft_wake_worker_at_end(Oid owner)
 {
 	if (ft_shared != NULL)
 		wake_owner = owner;
+}
+
+void
+ft_roles_changed_at_commit(void)
+{
+	if (ft_shared != NULL)
+		roles_changed = true;
 }
 
 void
@@ -144,6 +152,8 @@ end_of_transaction(bool committed)
 			ft_wake_database(MyDatabaseId);
 		foreach(cell, wake_executors)
 			ft_wake_executor(MyDatabaseId, lfirst_oid(cell));
+		if (roles_changed)
+			ft_roles_changed();
 		if (rescan)
 			ft_wake_launcher(true);
 		if (restart_all)
@@ -155,6 +165,7 @@ end_of_transaction(bool committed)
 	wake_worker = false;
 	wake_owner = InvalidOid;
 	rescan = false;
+	roles_changed = false;
 	restart_all = false;
 	forget = InvalidOid;
 	name_key = 0;

@@ -27,6 +27,9 @@ extern void ft_wake_executor_at_commit(Oid owner);
  */
 extern void ft_wake_worker_at_end(Oid owner);
 
+/* Roles are renamed or dropped, if the current transaction commits. */
+extern void ft_roles_changed_at_commit(void);
+
 /* The list of databases, or what may be done in one, changes at commit. */
 extern void ft_rescan_at_commit(void);
 

@@ -188,6 +188,11 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	uint64		prepared = 0;
 	bool		commits = false;
 
+	/* this one may be in a function too */
+	if (IsA(stmt, DropRoleStmt) ||
+		(IsA(stmt, RenameStmt) && ((RenameStmt *) stmt)->renameType == OBJECT_ROLE))
+		ft_roles_changed_at_commit();
+
 	if (context == PROCESS_UTILITY_TOPLEVEL && ft_shared != NULL)
 	{
 		before_utility(stmt);

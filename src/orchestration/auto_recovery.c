@@ -21,6 +21,7 @@
 
 #include "guc.h"
 #include "orchestration/compensation.h"
+#include "orchestration/deadline.h"
 #include "orchestration/installation.h"
 #include "orchestration/recovery.h"
 #include "subtransaction.h"
@@ -133,6 +134,24 @@ FT_STATEMENT(delete_finished,
 			 " (SELECT execution_id FROM ft.orchestration_executions AS finished"
 			 "   WHERE finished_at < $1 AND " NOBODYS
 			 "   ORDER BY finished_at LIMIT " PASS_LIMIT_SQL
+			 "     FOR UPDATE SKIP LOCKED) "
+			 "DELETE FROM ft.orchestration_executions AS execution"
+			 " USING old WHERE execution.execution_id = old.execution_id",
+			 TIMESTAMPTZOID);
+
+/* Those that have stopped, and whose recovery is not under way. */
+#define STOPPED \
+	"status IN ('FAILED', 'ROLLED_BACK', 'COMPENSATION_FAILED')" \
+	" AND NOT EXISTS (SELECT FROM ft.orchestration_failures AS failure" \
+	"                  WHERE failure.execution_id = execution.execution_id AND " DUE_OF_EXECUTION ")"
+
+FT_STATEMENT_NOARGS(next_stopped,
+					"SELECT min(updated_at) FROM ft.orchestration_executions AS execution WHERE " STOPPED);
+FT_STATEMENT(delete_stopped,
+			 "WITH old AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions AS execution"
+			 "   WHERE updated_at < $1 AND " STOPPED
+			 "   ORDER BY execution_id LIMIT " PASS_LIMIT_SQL
 			 "     FOR UPDATE SKIP LOCKED) "
 			 "DELETE FROM ft.orchestration_executions AS execution"
 			 " USING old WHERE execution.execution_id = old.execution_id",
@@ -266,6 +285,7 @@ ft_recovery_pass(TimestampTz now, FtRecoveryPass *pass)
 	FtEngine	engine;
 
 	ft_engine_enter(&engine);
+	ft_deadline_pass(InvalidOid, now);
 	pass_for_role(InvalidOid, now, pass);
 	ft_engine_leave(&engine);
 }
@@ -281,6 +301,14 @@ ft_recovery_next_due(TimestampTz now)
 	if (!ft_column_is_null(0, 1))
 		next = ft_column_time(0, 1);
 	next = Min(next, ft_compensation_next_due(now));
+	next = Min(next, ft_deadline_next());
+	if (ft_dead_letter_retention >= 0)
+	{
+		ft_run(&next_stopped, NULL);
+		if (!ft_column_is_null(0, 1))
+			next = Min(next, TimestampTzPlusMilliseconds(ft_column_time(0, 1),
+														 (int64) ft_dead_letter_retention * 60 * 1000));
+	}
 	if (ft_execution_retention >= 0)
 	{
 		ft_run(&next_finished, NULL);
@@ -292,19 +320,27 @@ ft_recovery_next_due(TimestampTz now)
 	return next;
 }
 
+/* Remove a batch of what is older than a retention, in minutes. */
+static bool
+remove_batch(FtStatement *statement, int retention, TimestampTz now)
+{
+	if (retention < 0)
+		return false;
+	return ft_run(statement,
+				  FT_ARGS(FT_TIME(TimestampTzPlusMilliseconds(now, -(int64) retention * 60 * 1000)))) == PASS_LIMIT;
+}
+
 bool
 ft_retention_batch(TimestampTz now)
 {
 	FtEngine	engine;
-	uint64		n;
+	bool		more;
 
-	if (ft_execution_retention < 0)
-		return false;
 	ft_engine_enter(&engine);
-	n = ft_run(&delete_finished,
-			   FT_ARGS(FT_TIME(TimestampTzPlusMilliseconds(now, -(int64) ft_execution_retention * 60 * 1000))));
+	more = remove_batch(&delete_finished, ft_execution_retention, now);
+	more = remove_batch(&delete_stopped, ft_dead_letter_retention, now) || more;
 	ft_engine_leave(&engine);
-	return n == PASS_LIMIT;
+	return more;
 }
 
 /* ft.auto_recover_failures() returns table (recovered_count bigint) */
@@ -314,14 +350,16 @@ ft_auto_recover_failures(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	FtRecoveryPass pass;
 	FtEngine	engine;
+	Oid			role;
 	Datum		value;
 	bool		isnull = false;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	ft_engine_enter(&engine);
 	ft_installation_require_own();
-	pass_for_role(superuser_arg(engine.caller) ? InvalidOid : engine.caller,
-				  GetCurrentTimestamp(), &pass);
+	role = superuser_arg(engine.caller) ? InvalidOid : engine.caller;
+	ft_deadline_pass(role, GetCurrentTimestamp());
+	pass_for_role(role, GetCurrentTimestamp(), &pass);
 	ft_engine_leave(&engine);
 
 	value = Int64GetDatum(pass.recovered);

@@ -38,6 +38,7 @@
 #include "guc.h"
 #include "orchestration/command.h"
 #include "orchestration/portal_command.h"
+#include "running.h"
 
 /* Keeps the first row of each result; the last result stays. */
 typedef struct FirstRow
@@ -261,26 +262,42 @@ run(const char *command, FtStepData *data, DestReceiver *receiver)
 		elog(ERROR, "SPI_finish failed");
 }
 
+static void
+report_cancelled(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling the command because it was taken away from this session"),
+			 errdetail("Its execution was cancelled or recovered. What this attempt did is rolled back.")));
+}
+
 /* Run it as the step, and take off what it has set. */
 static void
 run_as_step(const char *command, FtStepData *data, DestReceiver *receiver)
 {
 	int			guc_nest_level = NewGUCNestLevel();
 	MemoryContext caller = CurrentMemoryContext;
+	bool		cancelled = false;
 
 	running++;
 	ft_step_enter(data);
+	ft_running_begin(&data->task_id, data->attempt);
 	PG_TRY();
 	{
 		run(command, data, receiver);
 	}
 	PG_FINALLY();
 	{
+		cancelled = ft_running_end();
 		ft_step_leave(data);
 		running--;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
+
+	/* one that has come too late, or that the command has caught */
+	if (cancelled)
+		report_cancelled();
 
 	/* as if it had failed: a plain SET, of ROLE too, would outlive it */
 	AtEOXact_GUC(false, guc_nest_level);
@@ -316,18 +333,24 @@ ft_command_rows(const char *query, FtStepData *data, int *count)
 void
 ft_command_run_alone(const char *command, FtStepData *data, ParamListInfo parameters)
 {
+	bool		cancelled = false;
+
 	running++;
 	ft_step_enter(data);
+	ft_running_begin(&data->task_id, data->attempt);
 	PG_TRY();
 	{
 		ft_portal_command(command, parameters);
 	}
 	PG_FINALLY();
 	{
+		cancelled = ft_running_end();
 		ft_step_leave(data);
 		running--;
 	}
 	PG_END_TRY();
+	if (cancelled)
+		report_cancelled();
 }
 
 bool

@@ -58,7 +58,8 @@ PG_FUNCTION_INFO_V1(ft_run_compensations);
 	"                 WHERE execution_id = execution.execution_id" \
 	"                   AND status = 'COMPENSATING'" \
 	"                 ORDER BY completion_order DESC LIMIT 1) AS next" \
-	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')"
+	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')" \
+	"   AND execution.paused_at IS NULL"
 
 #define FIRST_CANDIDATES 10
 
@@ -240,7 +241,7 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
 	int			losses;
 
 	if (!ft_execution_try_lock(&execution, execution_id) ||
-		execution.owner_oid != owner ||
+		execution.owner_oid != owner || execution.paused ||
 		(execution.status != FT_EXECUTION_COMPENSATING &&
 		 execution.status != FT_EXECUTION_ROLLING_BACK))
 		return false;

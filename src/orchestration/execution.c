@@ -25,13 +25,14 @@
 #include "orchestration/child.h"
 #include "orchestration/execution.h"
 #include "orchestration/installation.h"
+#include "orchestration/wait.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_create_execution);
 PG_FUNCTION_INFO_V1(ft_set_execution_state);
 
 #define EXECUTION_COLUMNS \
-	"SELECT execution_id, status, owner::text, owner_oid" \
+	"SELECT execution_id, status, owner::text, owner_oid, managed, paused_at IS NOT NULL" \
 	"  FROM ft.orchestration_executions" \
 	" WHERE execution_id = $1"
 
@@ -52,7 +53,7 @@ FT_STATEMENT(update_status,
 			 "   SET status = $2, updated_at = $3,"
 			 "       started_at = CASE WHEN $2 = 'RUNNING' THEN coalesce(started_at, $3) ELSE started_at END,"
 			 "       finished_at = CASE WHEN $4 THEN $3 END,"
-			 "       parked_reason = CASE WHEN $2 IN ('COMPENSATING', 'ROLLING_BACK') THEN parked_reason END"
+			 "       parked_reason = CASE WHEN NOT $4 THEN parked_reason END"
 			 " WHERE execution_id = $1"
 			 " RETURNING parent_task_id",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID);
@@ -80,6 +81,8 @@ read_execution(FtExecution *execution)
 	execution->status = ft_execution_status_of(status);
 	execution->owner = ft_column_text(0, 3);
 	execution->owner_oid = ft_column_oid(0, 4);
+	execution->managed = ft_column_bool(0, 5);
+	execution->paused = ft_column_bool(0, 6);
 }
 
 /*
@@ -153,6 +156,8 @@ void
 ft_execution_set_status(FtExecution *execution, FtExecutionStatus status)
 {
 	execution->status = status;
+	if (ft_execution_has_stopped(status))
+		ft_wait_wake_at_commit(&execution->execution_id);
 	ft_run(&update_status,
 		   FT_ARGS(FT_UUID(&execution->execution_id),
 				   FT_TEXT(ft_execution_status_name(status)),

@@ -22,6 +22,8 @@ typedef struct FtExecution
 	FtExecutionStatus status;
 	char	   *owner;
 	Oid			owner_oid;
+	bool		managed;		/* the server runs its steps */
+	bool		paused;
 } FtExecution;
 
 /*

@@ -46,6 +46,12 @@ CREATE INDEX idx_executions_parent ON ft.orchestration_executions (parent_task_i
 CREATE INDEX idx_executions_untold ON ft.orchestration_executions (execution_id)
     WHERE parent_task_id IS NOT NULL AND NOT parent_told AND status IN
         ('COMPLETED', 'COMPENSATED', 'CANCELLED', 'ROLLED_BACK', 'COMPENSATION_FAILED');
+-- those that are late, or will be
+CREATE INDEX idx_executions_deadline ON ft.orchestration_executions (deadline)
+    WHERE deadline IS NOT NULL AND finished_at IS NULL;
+-- dead letters
+CREATE INDEX idx_executions_stopped ON ft.orchestration_executions (status)
+    WHERE status IN ('FAILED', 'ROLLED_BACK', 'COMPENSATION_FAILED');
 -- retention
 CREATE INDEX idx_executions_finished ON ft.orchestration_executions (finished_at)
     WHERE finished_at IS NOT NULL;
@@ -89,7 +95,7 @@ COMMENT ON COLUMN ft.orchestration_executions.priority IS
 COMMENT ON COLUMN ft.orchestration_executions.run_at IS
 'not to begin before this time';
 COMMENT ON COLUMN ft.orchestration_executions.deadline IS
-'fails if it has not ended by this time';
+'fails if it has not ended by this time; null when it has passed';
 COMMENT ON COLUMN ft.orchestration_executions.paused_at IS
 'since when no further step is started, else null';
 COMMENT ON COLUMN ft.orchestration_executions.idempotency_key IS

@@ -145,6 +145,15 @@ ft_failure_of_task(FtExecution *execution, FtTask *task, const char *message,
 	return failure_id;
 }
 
+pg_uuid_t
+ft_failure_of_execution(FtExecution *execution, const char *message)
+{
+	pg_uuid_t	failure_id;
+
+	record(execution, &failure_id, classify(&execution->execution_id, NULL, false), message, NULL, NULL);
+	return failure_id;
+}
+
 /* The text that is looked at is the one that is not translated. */
 bool
 ft_failure_is_timeout(const ErrorData *error)

@@ -29,6 +29,9 @@ extern FtFailureType ft_failure_type_of(const char *name);
 extern pg_uuid_t ft_failure_of_task(FtExecution *execution, FtTask *task, const char *message,
 									const char *sqlstate, bool is_timeout);
 
+/* Record a failure of a locked execution as a whole, that is not transient. */
+extern pg_uuid_t ft_failure_of_execution(FtExecution *execution, const char *message);
+
 /* Whether it is a time limit that ended a statement, and no user's cancel. */
 extern bool ft_failure_is_timeout(const ErrorData *error);
 

@@ -27,6 +27,7 @@
 #include "engine.h"
 #include "errors.h"
 #include "orchestration/installation.h"
+#include "orchestration/ready.h"
 #include "transaction.h"
 
 PG_FUNCTION_INFO_V1(ft_adopt);
@@ -66,7 +67,8 @@ FT_STATEMENT(settle_owners,
 			 "   SET owner = role.rolname, owner_oid = role.oid, parked_reason = NULL"
 			 "  FROM (SELECT execution_id,"
 			 "               coalesce(by_name.oid, by_oid.oid) AS oid,"
-			 "               coalesce(by_name.rolname, by_oid.rolname) AS rolname"
+			 "               coalesce(by_name.rolname, by_oid.rolname) AS rolname,"
+			 "               owned.parked_reason IS NOT NULL AS was_parked"
 			 "          FROM ft.orchestration_executions AS owned"
 			 "          LEFT JOIN pg_authid AS by_name ON by_name.rolname = owned.owner"
 			 "          LEFT JOIN pg_authid AS by_oid ON by_oid.oid = owned.owner_oid AND $1"
@@ -74,7 +76,8 @@ FT_STATEMENT(settle_owners,
 			 "           FOR NO KEY UPDATE OF owned) AS role"
 			 " WHERE role.execution_id = execution.execution_id"
 			 "   AND role.oid IS NOT NULL"
-			 "   AND (execution.owner, execution.owner_oid) <> (role.rolname, role.oid)",
+			 "   AND (execution.owner, execution.owner_oid) <> (role.rolname, role.oid)"
+			 " RETURNING execution.execution_id, role.was_parked",
 			 BOOLOID);
 
 FT_STATEMENT_NOARGS(settle_tasks,
@@ -137,6 +140,26 @@ ft_installation_require_own(void)
 				 errhint("When they are to go on here, a superuser calls: SELECT ft.adopt();")));
 }
 
+/* Give each execution a role of this cluster; returns how many had another. */
+static int64
+settle_owners_and_steps(bool made_here)
+{
+	uint64		n = ft_run(&settle_owners, FT_ARGS(FT_VALUE(BoolGetDatum(made_here))));
+	pg_uuid_t  *parked = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+	int			nparked = 0;
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		if (ft_column_bool(row, 2))
+			parked[nparked++] = ft_column_uuid(row, 1);
+	}
+	ft_run(&settle_tasks, NULL);
+	/* the steps of what was parked are due again */
+	for (int i = 0; i < nparked; i++)
+		ft_ready_recount(&parked[i], GetCurrentTimestamp());
+	return (int64) n;
+}
+
 /* ft.adopt() returns bigint */
 Datum
 ft_adopt(PG_FUNCTION_ARGS)
@@ -147,8 +170,7 @@ ft_adopt(PG_FUNCTION_ARGS)
 
 	ft_engine_enter(&engine);
 	made_here = (count_foreign_executions() == 0);
-	settled = (int64) ft_run(&settle_owners, FT_ARGS(FT_VALUE(BoolGetDatum(made_here))));
-	ft_run(&settle_tasks, NULL);
+	settled = settle_owners_and_steps(made_here);
 	ft_run(&delete_installations, FT_ARGS(FT_VALUE(BoolGetDatum(true))));
 	ft_run(&insert_installation,
 		   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),

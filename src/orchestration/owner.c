@@ -29,6 +29,7 @@
 #include "orchestration/owner.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
+#include "shmem.h"
 #include "uuid.h"
 
 /* Executions that are parked, or not any more, at a time. */
@@ -75,6 +76,38 @@ FT_STATEMENT(unpark,
 			 " RETURNING execution.execution_id",
 			 OIDOID, TEXTOID);
 
+/*
+ * Owners that are not who they were.  Not from the cache of the catalogs: who
+ * has renamed a role wakes us before the caches are told.
+ */
+FT_STATEMENT_NOARGS(misnamed_owners,
+					"SELECT owned.owner_oid, owned.owner::text, role.rolname::text"
+					"  FROM (SELECT DISTINCT owner_oid, owner FROM ft.orchestration_executions"
+					"         WHERE finished_at IS NULL AND parked_reason IS NULL"
+					"           AND status NOT IN ('COMPENSATING', 'ROLLING_BACK')) AS owned"
+					"  LEFT JOIN pg_roles AS role ON role.oid = owned.owner_oid"
+					" WHERE role.rolname IS DISTINCT FROM owned.owner");
+FT_STATEMENT(park_misnamed,
+			 "WITH stale AS MATERIALIZED"
+			 " (SELECT execution_id FROM ft.orchestration_executions"
+			 "   WHERE owner_oid = $1 AND owner = $2::name"
+			 "     AND finished_at IS NULL AND parked_reason IS NULL"
+			 "     AND status NOT IN ('COMPENSATING', 'ROLLING_BACK')"
+			 "   ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED),"
+			 " task AS"
+			 " (UPDATE ft.orchestration_tasks AS task SET due_at = NULL"
+			 "    FROM stale WHERE task.execution_id = stale.execution_id AND task.due_at IS NOT NULL) "
+			 "UPDATE ft.orchestration_executions AS execution"
+			 "   SET parked_reason = $3"
+			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
+			 OIDOID, TEXTOID, TEXTOID);
+
+/* Some were locked, and are left for the next tick. */
+static bool names_left = false;
+
+/* Whatever was parked in this tick stays so until the next. */
+static bool parked_by_name = false;
+
 FtOwner *
 ft_owner_make(Oid oid, char *name)
 {
@@ -83,6 +116,19 @@ ft_owner_make(Oid oid, char *name)
 	owner->oid = oid;
 	owner->name = name;
 	return owner;
+}
+
+static char *
+gone(const char *name)
+{
+	return psprintf("its owner, role \"%s\", does not exist any more", name);
+}
+
+static char *
+renamed(const char *name, const char *new_name)
+{
+	return psprintf("its owner, role \"%s\", is now named \"%s\"; a superuser calls ft.adopt() to settle whose it is",
+					name, new_name);
 }
 
 /* Why no worker can log in as a role; NULL if one can. */
@@ -94,11 +140,10 @@ obstacle_of(const FtOwner *owner)
 	char	   *obstacle = NULL;
 
 	if (!HeapTupleIsValid(tuple))
-		return psprintf("its owner, role \"%s\", does not exist any more", owner->name);
+		return gone(owner->name);
 	role = (Form_pg_authid) GETSTRUCT(tuple);
 	if (strcmp(NameStr(role->rolname), owner->name) != 0)
-		obstacle = psprintf("its owner, role \"%s\", is now named \"%s\"; a superuser calls ft.adopt() to settle whose it is",
-							owner->name, NameStr(role->rolname));
+		obstacle = renamed(owner->name, NameStr(role->rolname));
 	else if (!role->rolcanlogin)
 		obstacle = psprintf("its owner, role \"%s\", is not permitted to log in", owner->name);
 	else if (ft_database_aclcheck(MyDatabaseId, owner->oid, ACL_CONNECT) != ACLCHECK_OK)
@@ -186,6 +231,64 @@ unpark_steps(TimestampTz now)
 	return owners != NIL;
 }
 
+bool
+ft_owner_has_its_name(const FtOwner *owner)
+{
+	char	   *name = GetUserNameFromId(owner->oid, true);
+
+	return name != NULL && strcmp(name, owner->name) == 0;
+}
+
+void
+ft_owner_park_by_name(const FtOwner *owner)
+{
+	char	   *name = GetUserNameFromId(owner->oid, true);
+
+	ft_run(&park_misnamed,
+		   FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(owner->name),
+				   FT_TEXT(name != NULL ? renamed(owner->name, name) : gone(owner->name))));
+}
+
+/* Park what belongs to roles of other names. */
+static void
+park_by_name(void)
+{
+	uint64		n = ft_run(&misnamed_owners, NULL);
+	FtOwner    *owners = palloc(sizeof(FtOwner) * Max(n, 1));
+	char	  **reasons = palloc(sizeof(char *) * Max(n, 1));
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		owners[row].oid = ft_column_oid(row, 1);
+		owners[row].name = ft_column_text(row, 2);
+		reasons[row] = ft_column_is_null(row, 3) ? gone(owners[row].name) :
+			renamed(owners[row].name, ft_column_text(row, 3));
+	}
+	for (uint64 i = 0; i < n; i++)
+		ft_run(&park_misnamed,
+			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(owners[i].oid)), FT_TEXT(owners[i].name),
+					   FT_TEXT(reasons[i])));
+	parked_by_name = n > 0;
+	names_left = n > 0 && ft_run(&misnamed_owners, NULL) > 0;
+}
+
+uint64
+ft_owners_check_names(void)
+{
+	bool		checked = false;
+	uint64		generation = ft_shared != NULL ? ft_roles_generation(&checked) : 0;
+	FtEngine	engine;
+
+	parked_by_name = false;
+	if (!checked || names_left)
+	{
+		ft_engine_enter(&engine);
+		park_by_name();
+		ft_engine_leave(&engine);
+	}
+	return generation;
+}
+
 List *
 ft_owners_due(TimestampTz now, TimestampTz *next_step)
 {
@@ -197,7 +300,7 @@ ft_owners_due(TimestampTz now, TimestampTz *next_step)
 
 	ft_engine_enter(&engine);
 	due = compensation_owners(now);
-	parked = unpark_steps(now);
+	parked = parked_by_name || unpark_steps(now);
 	due = list_concat_unique_oid(due, step_owners(now, next_step));
 	if (parked)
 		*next_step = Min(*next_step, TimestampTzPlusMilliseconds(now, ft_recovery_interval));

@@ -20,6 +20,20 @@ typedef struct FtOwner
 extern FtOwner *ft_owner_make(Oid oid, char *name);
 
 /*
+ * Park the executions whose owner goes by another name now, or is gone, if
+ * that may have happened since it was last looked for here.  Returns up to
+ * which change of the roles that was; nothing is claimed for anybody until
+ * that has been published.
+ */
+extern uint64 ft_owners_check_names(void);
+
+/* Whether the role of an execution's owner has the name that it had then. */
+extern bool ft_owner_has_its_name(const FtOwner *owner);
+
+/* Inside the engine: if it has not, park what is that owner's. */
+extern void ft_owner_park_by_name(const FtOwner *owner);
+
+/*
  * Owners (as a list of OIDs) with a step or a compensation that may run now,
  * each once.  What belongs to an owner that no worker could connect as is
  * parked, with the reason, until that has changed.  Also when the next step

@@ -21,6 +21,7 @@
 #include "orchestration/compensation.h"
 #include "orchestration/ready.h"
 #include "orchestration/recovery.h"
+#include "running.h"
 #include "transaction.h"
 #include "uuid.h"
 
@@ -90,6 +91,8 @@ update_planned_tasks(const FtRecoveryPlan *plan)
 
 		if (!task->changes)
 			continue;
+		if (task->from == FT_TASK_RUNNING)
+			ft_running_cancel_at_commit(&task->task_id, task->attempt);
 		ids[n] = UUIDPGetDatum(&task->task_id);
 		statuses[n] = CStringGetTextDatum(ft_task_status_name(task->to));
 		failures[n] = Int32GetDatum(task->afresh ? 0 : task->failures);

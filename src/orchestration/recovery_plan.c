@@ -31,7 +31,7 @@ PG_FUNCTION_INFO_V1(ft_plan_recovery);
 
 #define TASK_COLUMNS \
 	"SELECT task_id, task_name, status, compensation, completion_order, failures," \
-	"       coalesce(ceil(extract(epoch FROM backoff) * 1000), 0)::bigint" \
+	"       coalesce(ceil(extract(epoch FROM backoff) * 1000), 0)::bigint, attempt" \
 	"  FROM ft.orchestration_tasks" \
 	" WHERE execution_id = $1" \
 	" ORDER BY task_id"
@@ -100,6 +100,7 @@ gather_tasks(FtRecoveryPlan *plan, bool for_update)
 		task->failures = ft_column_int32(row, 6);
 		task->next_attempt_at = DT_NOBEGIN;
 		task->backoff = ft_column_int64(row, 7);
+		task->attempt = ft_column_int32(row, 8);
 	}
 }
 

@@ -30,6 +30,7 @@ typedef struct FtPlannedTask
 	char	   *compensation;	/* or NULL */
 	int64		completion_order;	/* 0 where it has not completed */
 	int			failures;
+	int			attempt;
 	int64		backoff;		/* its first delay, ms; 0: the setting's */
 	bool		changes;		/* not left alone */
 	bool		afresh;			/* forgets its result and its failures */

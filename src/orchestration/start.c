@@ -26,6 +26,7 @@
 #include "orchestration/installation.h"
 #include "orchestration/ready.h"
 #include "orchestration/start.h"
+#include "transaction.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_start);
@@ -203,6 +204,9 @@ begin(const Start *start, uint64 n)
 	ft_ready_wake(n, 1, start->owner);
 	/* recovery always has where to go */
 	(void) ft_checkpoint_create(start->execution_id, NULL);
+	/* an executor that waits does not look at the clock */
+	if (!start->deadline.isnull || !start->run_at.isnull)
+		ft_wake_worker_at_commit();
 }
 
 /* Start an execution of a version, or of the newest, of a definition. */

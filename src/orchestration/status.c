@@ -265,6 +265,13 @@ ft_execution_is_finished(FtExecutionStatus status)
 }
 
 bool
+ft_execution_has_stopped(FtExecutionStatus status)
+{
+	return ft_execution_is_finished(status) ||
+		status == FT_EXECUTION_ROLLED_BACK || status == FT_EXECUTION_COMPENSATION_FAILED;
+}
+
+bool
 ft_statuses_agree(FtExecutionStatus execution, FtTaskStatus task)
 {
 	return (allowed_task_statuses[execution] & (1 << task)) != 0;

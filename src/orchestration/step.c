@@ -35,6 +35,7 @@
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
 #include "orchestration/task.h"
+#include "orchestration/wait.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "uuid.h"
@@ -138,6 +139,8 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 	pg_uuid_t	next;
 	int			due;
 
+	if (counted->tasks_left == 0)
+		ft_wait_wake_at_commit(&claim->execution_id);
 	if (counted->tasks_left == 0 && counted->has_parent)
 		ft_child_over(&claim->execution_id, &counted->parent);
 	if (!claim->has_successors)

@@ -20,6 +20,7 @@
 
 #include "orchestration/command.h"
 #include "orchestration/installation.h"
+#include "orchestration/owner.h"
 #include "orchestration/step.h"
 #include "subtransaction.h"
 #include "transaction.h"
@@ -32,6 +33,28 @@ run_claim(void *claim)
 	(void) ft_step_run(claim, false);
 }
 
+/* True if the caller goes by another name now: it is not run, and parked. */
+static bool
+give_back_if_misnamed(const FtStepClaim *claim)
+{
+	FtExecution execution;
+	FtOwner    *owner;
+	FtEngine	engine;
+	bool		misnamed;
+
+	ft_engine_enter(&engine);
+	ft_execution_read(&execution, &claim->execution_id, InvalidOid);
+	owner = ft_owner_make(execution.owner_oid, execution.owner);
+	misnamed = !ft_owner_has_its_name(owner);
+	if (misnamed)
+	{
+		ft_step_release(claim);
+		ft_owner_park_by_name(owner);
+	}
+	ft_engine_leave(&engine);
+	return misnamed;
+}
+
 static FtStepClaim *
 claim_next(const pg_uuid_t *execution_id)
 {
@@ -40,8 +63,12 @@ claim_next(const pg_uuid_t *execution_id)
 
 	if (execution_id != NULL)
 		return ft_step_claim_of_execution(execution_id, now);
-	claims = ft_step_claim(now, false);
-	return claims == NIL ? NULL : linitial(claims);
+	while ((claims = ft_step_claim(now, false)) != NIL)
+	{
+		if (!give_back_if_misnamed(linitial(claims)))
+			return linitial(claims);
+	}
+	return NULL;
 }
 
 /* ft.run_steps(execution_id uuid) returns bigint */

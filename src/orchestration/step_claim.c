@@ -15,8 +15,8 @@
  * lease.
  *
  * Locking: rows of tasks, skipping those that are locked; then rows of
- * executions that are to begin, skipping the same way.  So nothing here waits
- * for a lock.
+ * executions that are to begin, skipping the same way.  So no claim waits for
+ * a lock.  Giving one back locks the execution's row, and then the task's.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +29,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "orchestration/ready.h"
 #include "orchestration/step.h"
 #include "shmem.h"
 #include "uuid.h"
@@ -223,6 +224,9 @@ ft_step_claim(TimestampTz now, bool batch)
 	FtEngine	engine;
 	ListCell   *cell;
 
+	/* somebody was renamed, and the scheduler has not looked yet */
+	if (!ft_owners_settled())
+		return NIL;
 	ft_engine_enter(&engine);
 	foreach(cell, lanes_of(engine.caller, now))
 	{
@@ -255,7 +259,8 @@ ft_step_claim(TimestampTz now, bool batch)
 FtStepClaim *
 ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext context)
 {
-	if (ft_run(&claim_task,
+	if (!ft_owners_settled() ||
+		ft_run(&claim_task,
 			   FT_ARGS(FT_UUID(task_id), FT_TIME(now), FT_TEXT(running_status()),
 					   FT_VALUE(Int32GetDatum(MyProcPid)),
 					   epoch_argument(), worker_argument())) == 0)

@@ -243,8 +243,14 @@ ft_add_task(PG_FUNCTION_ARGS)
 
 /* An error if the task may not be started yet. */
 static void
-check_startable(const FtTask *task)
+check_startable(const FtExecution *execution, const FtTask *task)
 {
+	if (execution->paused)
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_WRONG_STATUS),
+				 errmsg("execution %s is paused", ft_uuid_string(&execution->execution_id)),
+				 errdetail("No task of it is started until it is resumed."),
+				 errhint("SELECT ft.resume('%s');", ft_uuid_string(&execution->execution_id))));
 	if (task->next_attempt_at > GetCurrentTimestamp())
 		ereport(ERROR,
 				(errcode(FT_ERRCODE_WRONG_STATUS),
@@ -280,7 +286,7 @@ ft_start_task(PG_FUNCTION_ARGS)
 		ft_execution_require_transition(execution.status, FT_EXECUTION_START_TASK,
 										ft_uuid_string(&execution.execution_id));
 	task_status = ft_task_require_transition(task.status, FT_TASK_START, task.name);
-	check_startable(&task);
+	check_startable(&execution, &task);
 
 	if (execution_status != execution.status)
 		ft_execution_set_status(&execution, execution_status);

@@ -165,6 +165,8 @@ publish_tick(Scheduler *self)
 		slot->failures = 0;
 		slot->last_tick = self->tick.now;
 		slot->next_due = self->tick.next_due;
+		if (self->tick.roles_generation != 0)
+			slot->roles_checked = self->tick.roles_generation;
 		strlcpy(slot->paused_reason, self->tick.paused_reason,
 				sizeof(slot->paused_reason));
 		strlcpy(slot->sql_version, self->tick.sql_version,

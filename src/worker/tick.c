@@ -140,6 +140,7 @@ ft_tick_plan(FtTick *tick)
 	if (!tick->installed || tick->paused_reason[0] != '\0')
 		return;
 
+	tick->roles_generation = ft_owners_check_names();
 	tick->owners = ft_owners_due(tick->now, &next_step);
 	tick->next_due = Min(next_step, ft_recovery_next_due(tick->now));
 	tick->next_due = Min(tick->next_due, ft_external_next_due());

@@ -24,6 +24,7 @@ typedef struct FtTick
 	FtRecoveryPass pass;		/* zeros where paused */
 	List	   *owners;			/* Oids, with a compensation due */
 	TimestampTz next_due;		/* DT_NOEND if nothing will be */
+	uint64		roles_generation;	/* that owners were held against; 0: none */
 } FtTick;
 
 /* What the scheduler knows when it decides what to do with itself. */
