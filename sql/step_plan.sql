@@ -82,6 +82,19 @@ SELECT ft.run_steps();
 SELECT pg_stat_force_next_flush();
 SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
 
+-- To look for lanes does not read what waits in them: as many lanes as there are
+-- priorities, each with many that are due later.
+CALL plan_insert_many(now() + interval '1 day');
+UPDATE ft.orchestration_tasks SET priority = 1 WHERE task_name = 'many';
+CALL plan_insert_many(now() + interval '1 day');
+DELETE FROM plan_reads_before;
+SELECT count(ft.submit('SELECT 1', priority => i % 2)) FROM generate_series(1, 100) AS i;
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+
 -- Nor does the tick read more than it needs.
 CALL plan_insert_many(now() + interval '1 day');
 DELETE FROM plan_reads_before;

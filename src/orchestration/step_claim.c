@@ -37,8 +37,12 @@
 #define DUE		"due_at IS NOT NULL AND execution_mode <> 'external'"
 #define RANK	"(- priority::integer)"
 
-/* The head of each lane, of one owner or of all. */
-#define LANES(of_owner_) \
+/*
+ * The head of each lane, of one owner or of all; a lane comes after another by
+ * key_ and after_.  What is said to be equal must not be part of these: an
+ * index scan that finds where to begin by an equal column reads all of it.
+ */
+#define LANES(of_owner_, key_, after_) \
 	"WITH RECURSIVE lane AS (" \
 	" (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
 	"    FROM ft.orchestration_tasks" \
@@ -50,14 +54,14 @@
 	"        (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
 	"           FROM ft.orchestration_tasks" \
 	"          WHERE " DUE of_owner_ \
-	"            AND (owner_oid, queue, " RANK ") > (lane.owner_oid, lane.queue, lane.rank)" \
+	"            AND (" key_ ") > (" after_ ")" \
 	"          ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1) AS next) "
 
 FT_STATEMENT_NOARGS(all_lanes,
-					LANES("")
+					LANES("", "owner_oid, queue, " RANK, "lane.owner_oid, lane.queue, lane.rank")
 					"SELECT owner_oid, due_at FROM lane");
 FT_STATEMENT(own_lanes,
-			 LANES(" AND owner_oid = $1")
+			 LANES(" AND owner_oid = $1", "queue, " RANK, "lane.queue, lane.rank")
 			 "SELECT queue, rank FROM lane WHERE due_at <= $2 ORDER BY rank, due_at",
 			 OIDOID, TIMESTAMPTZOID);
 

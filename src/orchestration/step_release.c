@@ -29,7 +29,8 @@ FT_STATEMENT(release_claim,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $3, attempt = attempt - 1, started_at = NULL,"
 			 "       worker_pid = NULL, worker_epoch = NULL, worker_id = NULL"
-			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
+			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'"
+			 " RETURNING created_at",
 			 UUIDOID, INT4OID, TEXTOID);
 FT_STATEMENT(claims_of_worker,
 			 "SELECT task_id, attempt FROM ft.orchestration_tasks"
@@ -60,7 +61,9 @@ release(const pg_uuid_t *task_id, int attempt)
 	released = ft_task_status_name(ft_task_require_transition(task.status, FT_TASK_RELEASE, task.name));
 	ft_run(&release_claim,
 		   FT_ARGS(FT_UUID(task_id), FT_VALUE(Int32GetDatum(attempt)), FT_TEXT(released)));
-	ft_ready_recount(&execution.execution_id, GetCurrentTimestamp());
+
+	/* it was the first of its lane, and is to be among the first again */
+	ft_ready_recount(&execution.execution_id, ft_column_time(0, 1));
 	return true;
 }
 
