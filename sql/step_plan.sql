@@ -7,12 +7,13 @@ RESET client_min_messages;
 CREATE VIEW plan_reads AS
 SELECT sum(pg_stat_get_numscans(relid))::bigint AS scans,
        sum((SELECT sum(pg_stat_get_tuples_returned(i.indexrelid))
-              FROM pg_index AS i WHERE i.indrelid = relid))::bigint AS entries
+              FROM pg_index AS i WHERE i.indrelid = relid))::bigint AS entries,
+       pg_stat_get_blocks_fetched('ft.idx_tasks_due'::regclass) AS due_blocks
   FROM unnest('{ft.orchestration_executions,ft.orchestration_tasks}'::regclass[]) AS relid;
 CREATE TABLE plan_reads_before AS SELECT * FROM plan_reads WITH NO DATA;
 -- since the numbers were noted
 CREATE VIEW plan_reads_since AS
-SELECT now.scans - b.scans AS sequential_scans, now.entries - b.entries AS entries
+SELECT now.scans - b.scans AS sequential_scans, now.entries - b.entries AS entries, now.due_blocks - b.due_blocks AS due_blocks
   FROM plan_reads AS now, plan_reads_before AS b;
 
 -- Tasks that are due at some time, written past the functions to be quick.
@@ -43,7 +44,7 @@ SELECT pg_stat_force_next_flush();
 INSERT INTO plan_reads_before SELECT * FROM plan_reads;
 SELECT ft.run_steps();
 SELECT pg_stat_force_next_flush();
-SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries, due_blocks BETWEEN 100 AND 3000 AS few_blocks FROM plan_reads_since;
 
 -- The same in a session that has no plans yet.
 \c -
@@ -53,7 +54,7 @@ SELECT pg_stat_force_next_flush();
 INSERT INTO plan_reads_before SELECT * FROM plan_reads;
 SELECT ft.run_steps();
 SELECT pg_stat_force_next_flush();
-SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries, due_blocks BETWEEN 100 AND 3000 AS few_blocks FROM plan_reads_since;
 
 -- In one whose plans are made while nothing is known of the tables.
 SET client_min_messages = warning;
@@ -68,19 +69,7 @@ SELECT pg_stat_force_next_flush();
 INSERT INTO plan_reads_before SELECT * FROM plan_reads;
 SELECT ft.run_steps();
 SELECT pg_stat_force_next_flush();
-SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
-
--- Many in front that are gone, and the statistics say that they are there.
-CALL plan_insert_many(now() - interval '1 day');
-ANALYZE ft.orchestration_executions, ft.orchestration_tasks;
-DELETE FROM ft.orchestration_executions WHERE execution_id IN (SELECT execution_id FROM ft.orchestration_tasks WHERE task_name = 'many');
-DELETE FROM plan_reads_before;
-SELECT count(ft.submit('SELECT 1')) FROM generate_series(1, 100);
-SELECT pg_stat_force_next_flush();
-INSERT INTO plan_reads_before SELECT * FROM plan_reads;
-SELECT ft.run_steps();
-SELECT pg_stat_force_next_flush();
-SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries, due_blocks BETWEEN 100 AND 3000 AS few_blocks FROM plan_reads_since;
 
 -- To look for lanes does not read what waits in them: as many lanes as there are
 -- priorities, each with many that are due later.
@@ -93,7 +82,7 @@ SELECT pg_stat_force_next_flush();
 INSERT INTO plan_reads_before SELECT * FROM plan_reads;
 SELECT ft.run_steps();
 SELECT pg_stat_force_next_flush();
-SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries, due_blocks BETWEEN 100 AND 3000 AS few_blocks FROM plan_reads_since;
 
 -- Nor does the tick read more than it needs.
 CALL plan_insert_many(now() + interval '1 day');
@@ -102,7 +91,19 @@ SELECT pg_stat_force_next_flush();
 INSERT INTO plan_reads_before SELECT * FROM plan_reads;
 SELECT paused_reason IS NULL AS working FROM ft.scheduler_tick(now());
 SELECT pg_stat_force_next_flush();
-SELECT entries BETWEEN 1 AND 2000 AS few_entries FROM plan_reads_since;
+SELECT entries BETWEEN 1 AND 2000 AS few_entries, due_blocks BETWEEN 1 AND 100 AS few_blocks FROM plan_reads_since;
+
+-- Many in front that are gone, and the statistics say that they are there.
+CALL plan_insert_many(now() - interval '1 day');
+ANALYZE ft.orchestration_executions, ft.orchestration_tasks;
+DELETE FROM ft.orchestration_executions WHERE execution_id IN (SELECT execution_id FROM ft.orchestration_tasks WHERE task_name = 'many');
+DELETE FROM plan_reads_before;
+SELECT count(ft.submit('SELECT 1')) FROM generate_series(1, 100);
+SELECT pg_stat_force_next_flush();
+INSERT INTO plan_reads_before SELECT * FROM plan_reads;
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
 
 DELETE FROM ft.orchestration_executions;
 DROP VIEW plan_reads_since, plan_reads;
