@@ -105,10 +105,11 @@ FT_STATEMENT(begin_execution,
 FT_STATEMENT(read_claimed,
 			 "SELECT task.task_id, task.execution_id, task.task_name, task.attempt, task.command,"
 			 "       execution.input, execution.state,"
-			 "       (SELECT coalesce(jsonb_object_agg(needed.task_name, needed.result), '{}')"
-			 "          FROM ft.orchestration_tasks AS needed"
-			 "         WHERE needed.execution_id = task.execution_id"
-			 "           AND needed.task_name = ANY (task.depends_on)),"
+			 "       (SELECT coalesce(jsonb_object_agg(name,"
+			 "                   (SELECT needed.result FROM ft.orchestration_tasks AS needed"
+			 "                     WHERE needed.execution_id = task.execution_id"
+			 "                       AND needed.task_name = name)), '{}')"
+			 "          FROM unnest(task.depends_on) AS name),"
 			 "       task.leased_until, task.timeout"
 			 "  FROM ft.orchestration_tasks AS task, ft.orchestration_executions AS execution"
 			 " WHERE task.task_id = $1 AND execution.execution_id = task.execution_id",
@@ -202,7 +203,7 @@ claim_from_lane(FunctionCallInfo fcinfo, Oid owner, int rank, TimestampTz now, p
 	*task_id = ft_column_uuid(0, 1);
 	execution_id = ft_column_uuid(0, 2);
 	until = ft_column_time(0, 3);
-	ft_run(&begin_execution,
+	ft_run_by_index(&begin_execution,
 		   FT_ARGS(FT_UUID(&execution_id), FT_TEXT(ft_execution_status_name(begun)), FT_TIME(now)));
 
 	/* The scheduler has to know of this lease only if it ends first. */
@@ -245,7 +246,7 @@ put_claimed(ReturnSetInfo *rsinfo, const pg_uuid_t *task_id)
 	Datum		values[CLAIM_COLUMNS];
 	bool		nulls[CLAIM_COLUMNS];
 
-	ft_run(&read_claimed, FT_ARGS(FT_UUID(task_id)));
+	ft_run_by_index(&read_claimed, FT_ARGS(FT_UUID(task_id)));
 	for (int i = 0; i < CLAIM_COLUMNS; i++)
 		values[i] = ft_column(0, i + 1, &nulls[i]);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
@@ -330,7 +331,7 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 	task_id = PG_GETARG_UUID_P(0);
 
 	ft_engine_enter(&engine);
-	if (ft_run(&read_lease_owner, FT_ARGS(FT_UUID(task_id))) == 0)
+	if (ft_run_by_index(&read_lease_owner, FT_ARGS(FT_UUID(task_id))) == 0)
 		ft_task_lock(task_id, engine.caller, &execution, &task);	/* the error */
 	else
 	{
@@ -340,7 +341,7 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 			before = ft_column_time(0, 2);
 		ft_execution_read(&execution, &execution_id, engine.caller);
 	}
-	if (ft_run(&extend,
+	if (ft_run_by_index(&extend,
 			   FT_ARGS(FT_UUID(task_id), FT_VALUE(PG_GETARG_DATUM(1)), FT_VALUE(PG_GETARG_DATUM(2)),
 					   FT_TIME(GetCurrentTimestamp()))) == 0)
 		report_lost(task_id, PG_GETARG_INT32(1));
@@ -370,7 +371,7 @@ ft_release_task(PG_FUNCTION_ARGS)
 	ft_task_lock(PG_GETARG_UUID_P(0), engine.caller, &execution, &task);
 	ft_task_require_attempt(&task, PG_GETARG_INT32(1));
 	released = ft_task_require_transition(task.status, FT_TASK_RELEASE, task.name);
-	ft_run(&give_back,
+	ft_run_by_index(&give_back,
 		   FT_ARGS(FT_UUID(&task.task_id), FT_TEXT(ft_task_status_name(released)),
 				   FT_VALUE(Int32GetDatum(0)), FT_NULL, FT_NULL, FT_NULL));
 	ft_ready_recount(&execution.execution_id, now);
@@ -387,12 +388,12 @@ retry_lost(FtExecution *execution, FtTask *task, const char *message, int64 back
 	TimestampTz next = ft_backoff(now, task->failures + 1, backoff);
 	pg_uuid_t	failure_id;
 
-	ft_run(&give_back,
+	ft_run_by_index(&give_back,
 		   FT_ARGS(FT_UUID(&task->task_id), FT_TEXT(ft_task_status_name(pending)),
 				   FT_VALUE(Int32GetDatum(1)),
 				   FT_TIME(next), FT_TEXT(LEASE_SQLSTATE), FT_TEXT(message)));
 	ft_uuid_generate(&failure_id);
-	ft_run(&record_loss,
+	ft_run_by_index(&record_loss,
 		   FT_ARGS(FT_UUID(&failure_id), FT_UUID(&execution->execution_id),
 				   FT_TEXT(ft_failure_type_name(FT_FAILURE_TRANSIENT)), FT_TEXT(message),
 				   FT_TIME(GetCurrentTimestamp()), FT_UUID(&task->task_id),
@@ -413,7 +414,7 @@ recover_lease(const pg_uuid_t *task_id, const pg_uuid_t *execution_id, Timestamp
 
 	/* a heartbeat may be under way, in a transaction that takes its time */
 	if (!ft_execution_try_lock(&execution, execution_id) ||
-		ft_run(&expired_lease,
+		ft_run_by_index(&expired_lease,
 			   FT_ARGS(FT_TIME(now), FT_UUID(task_id),
 					   FT_VALUE(Int32GetDatum(ft_recovery_max_attempts)))) == 0)
 		return false;
