@@ -9,6 +9,8 @@
 #   regress    the same with the server's regression suite
 #   sqlsmith   random queries over what is in schema ft
 #   valgrind   the extension's pg_regress tests in a server under valgrind
+#   ledger     a ledger that executors write while they and the server are
+#              killed, many times
 #   rounds     the extension's isolation specs and TAP scripts, many times
 #
 # What a part finds is one FAILED line each, with what is needed to see it
@@ -21,6 +23,8 @@
 #   SOAK_SOURCE            unpacked sources of the server; else apt's are used
 #   SOAK_SQLSMITH_SECONDS  how long (default 600)
 #   SOAK_SQLSMITH_SEED     where sqlsmith begins (default: by the clock)
+#   FT_SOAK_KILLS          how many kills of the ledger (default 500)
+#   FT_LEDGER_SEED         of its random numbers (default: by the clock)
 #   SOAK_ROUNDS            how many rounds (default 10)
 #   SOAK_TESTS             words: rounds and valgrind run the tests whose name
 #                          contains one of them (default all)
@@ -31,14 +35,14 @@
 . "$(dirname "$0")/suite.sh"
 # shellcheck source=test/run/cluster.sh
 . "$(dirname "$0")/cluster.sh"
-for part in beside source isolation regress sqlsmith valgrind rounds; do
+for part in beside source isolation regress sqlsmith valgrind ledger rounds; do
     # shellcheck source=/dev/null
     . "$TOP/test/soak/$part.sh"
 done
 
-PARTS=${ONLY:-isolation regress sqlsmith valgrind rounds}
+PARTS=${ONLY:-isolation regress sqlsmith valgrind ledger rounds}
 for part in $PARTS; do
-    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, rounds"
+    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, ledger, rounds"
 done
 # From here on it selects tests.
 ONLY=${SOAK_TESTS:-}

@@ -173,6 +173,7 @@ selected_files()
     (cd "$WORK/tree" && selected $(find "$1" -name "$2" 2> /dev/null | sort))
 }
 
+# Arguments: variables for make, which the scripts find in their environment.
 run_tap()
 {
     local scripts ok not_ok
@@ -182,7 +183,7 @@ run_tap()
     # shellcheck disable=SC2086
     say "TAP scripts ($(set -- $scripts; echo $#))"
     rm -f "$WORK/tmp/tap_counts"
-    installcheck REGRESS= ISOLATION= PROVE="perl $WORK/tree/test/run/tap.pl $WORK/tmp/tap_counts" \
+    installcheck "$@" REGRESS= ISOLATION= PROVE="perl $WORK/tree/test/run/tap.pl $WORK/tmp/tap_counts" \
         PROVE_TESTS="$scripts" 2>&1 || true
     if [ -s "$WORK/tmp/tap_counts" ]; then
         read -r ok not_ok < "$WORK/tmp/tap_counts"

@@ -32,20 +32,6 @@ sub recovers
         $what);
 }
 
-# Start after kill -9 of the postmaster: its children need a moment to notice.
-sub start_after_kill9
-{
-    my ($node) = @_;
-
-    foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-    {
-        return if $node->start(fail_ok => 1);
-        select(undef, undef, undef, 0.1);
-        $node->stop('fast', fail_ok => 1);
-    }
-    die 'the server did not start again';
-}
-
 # The schedulers, to see that there is never a second one.
 my $count_schedulers =
   "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'fault_tolerance scheduler'";

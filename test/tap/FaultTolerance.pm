@@ -18,6 +18,7 @@ our @EXPORT = qw(
   launcher_pid
   new_execution
   failure_latency
+  start_after_kill9
 );
 
 # A server that is set up but not started.  Whatever the workers do there, it
@@ -108,6 +109,20 @@ sub failure_latency
     return $node->safe_psql($database,
         "SELECT extract(epoch FROM recovered_at - failure_timestamp) * 1000"
           . " FROM ft.orchestration_failures WHERE failure_id = '$failure'");
+}
+
+# Start after kill -9 of the postmaster: its children need a moment to notice.
+sub start_after_kill9
+{
+    my ($node) = @_;
+
+    foreach my $try (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+    {
+        return if $node->start(fail_ok => 1);
+        select(undef, undef, undef, 0.1);
+        $node->stop('fast', fail_ok => 1);
+    }
+    die 'the server did not start again';
 }
 
 1;
