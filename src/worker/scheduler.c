@@ -173,6 +173,10 @@ publish_tick(Scheduler *self)
 				sizeof(slot->sql_version));
 	}
 	LWLockRelease(ft_shared->lock);
+
+	/* Of databases that may have the extension one is looked at at a time. */
+	if (self->first)
+		ft_wake_launcher(false);
 }
 
 static void
