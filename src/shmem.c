@@ -17,11 +17,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "miscadmin.h"
 #include "port.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
 #include "errors.h"
 #include "fault_tolerance.h"
@@ -48,6 +51,22 @@ common_size(void)
 }
 
 /*
+ * Was the server ended by anything but a shutdown?  The control file says so,
+ * until start-up has got further than this.  A standby was never shut down as
+ * what it is to become.
+ */
+static bool
+stopped_uncleanly(void)
+{
+	bool		crc_ok;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+	bool		result = !crc_ok || control->state != DB_SHUTDOWNED;
+
+	pfree(control);
+	return result;
+}
+
+/*
  * The memory is made anew after a crash of a backend as well, so that a new
  * boot epoch tells all earlier claims apart.
  */
@@ -60,6 +79,8 @@ common_create(void *memory, LWLockPadded *locks)
 	ft_slots_create(ft_shared, rest);
 	rest += ft_slots_size();
 	ft_two_phase_create(ft_shared, rest);
+	ft_shared->started_at = GetCurrentTimestamp();
+	ft_shared->unclean = stopped_uncleanly();
 	if (!pg_strong_random(&ft_shared->boot_epoch, sizeof(ft_shared->boot_epoch)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),

@@ -369,9 +369,8 @@ ft_wake_launcher(bool rescan)
 }
 
 /*
- * Have the scheduler of one database, or of all with InvalidOid, leave and
- * come back: it reads the settings of its database and role only at its
- * start.
+ * Have the workers of one database, or of all with InvalidOid, leave and come
+ * back: they read the settings of their database and role only at their start.
  */
 void
 ft_restart_schedulers(Oid dboid)
@@ -389,6 +388,17 @@ ft_restart_schedulers(Oid dboid)
 			slot->leave = true;
 		if (slot->scheduler.latch != NULL)
 			SetLatch(slot->scheduler.latch);
+	}
+	for (int i = 0; i < ft_shared->max_executors; i++)
+	{
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if (!OidIsValid(executor->dboid) ||
+			(OidIsValid(dboid) && executor->dboid != dboid))
+			continue;
+		executor->leave = true;
+		if (executor->process.latch != NULL)
+			SetLatch(executor->process.latch);
 	}
 	LWLockRelease(ft_shared->lock);
 	ft_wake_launcher(false);

@@ -107,6 +107,9 @@ typedef struct FtDatabaseSlot
 	bool		unwanted;		/* it may not: the slot is to be freed */
 	bool		leave;			/* the scheduler is to leave and come back */
 	bool		waits_for_executor; /* due work found no executor */
+	bool		suspects_first; /* only what runs suspects may run, see pool.c */
+	bool		settled;		/* all that was due at the start is claimed, or
+								 * was: see ft_suspect_settled() */
 	bool		prepared_unknown;	/* see two_phase.c */
 	TimestampTz last_tick;
 	TimestampTz next_due;		/* DT_NOEND: when woken */
@@ -146,6 +149,7 @@ typedef struct FtExecutorSlot
 	int			waiting_steps;	/* claimed by it and not begun */
 	bool		revoked;		/* these were given back meanwhile */
 	FtRunning	running;
+	bool		alone;			/* it runs suspects, see pool.c */
 } FtExecutorSlot;
 
 /* shared memory; called by shmem.c */

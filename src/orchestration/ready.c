@@ -130,10 +130,10 @@ FT_STATEMENT(recount_tasks,
 			 UUIDOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
 FT_STATEMENT(set_lost,
 			 "UPDATE ft.orchestration_tasks"
-			 "   SET status = $2, losses = losses + 1, worker_pid = NULL, worker_epoch = NULL,"
-			 "       worker_id = NULL"
+			 "   SET status = $2, losses = losses + 1, suspicion = $3, worker_pid = NULL,"
+			 "       worker_epoch = NULL, worker_id = NULL"
 			 " WHERE task_id = $1",
-			 UUIDOID, TEXTOID);
+			 UUIDOID, TEXTOID, TEXTOID);
 
 void
 ft_ready_wake(uint64 n, int due_column, Oid owner)
@@ -244,11 +244,13 @@ ft_ready_recount(const pg_uuid_t *execution_id, TimestampTz now)
 }
 
 void
-ft_ready_lost(const FtExecution *execution, const FtTask *task, TimestampTz now)
+ft_ready_lost(const FtExecution *execution, const FtTask *task, const char *suspicion,
+			  TimestampTz now)
 {
 	ft_run(&set_lost,
 		   FT_ARGS(FT_UUID(&task->task_id),
 				   FT_TEXT(ft_task_status_name(ft_task_require_transition(task->status, FT_TASK_RELEASE,
-																		  task->name)))));
+																		  task->name))),
+				   FT_TEXT(suspicion)));
 	ft_ready_recount(&execution->execution_id, now);
 }

@@ -60,8 +60,9 @@ extern void ft_ready_signalled(const pg_uuid_t *execution_id, const char *signal
  */
 extern void ft_ready_recount(const pg_uuid_t *execution_id, TimestampTz now);
 
-/* A running task whose executor was lost may be started again. */
-extern void ft_ready_lost(const FtExecution *execution, const FtTask *task, TimestampTz now);
+/* A running task whose executor was lost may be started again; see suspect.c. */
+extern void ft_ready_lost(const FtExecution *execution, const FtTask *task,
+						  const char *suspicion, TimestampTz now);
 
 /*
  * Wake whoever is to do with the tasks that the last statement has returned,

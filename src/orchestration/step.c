@@ -34,6 +34,7 @@
 #include "orchestration/flow.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
+#include "orchestration/suspect.h"
 #include "orchestration/task.h"
 #include "orchestration/wait.h"
 #include "shmem.h"
@@ -67,7 +68,7 @@ FT_STATEMENT(count_step_of_failed,
 FT_STATEMENT(end_task,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $3, result = $4, completed_at = $5, completion_order = $6,"
-			 "       failures = 0"
+			 "       failures = 0, suspicion = NULL"
 			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
 			 UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
 FT_STATEMENT(lost_tasks,
@@ -239,24 +240,24 @@ ft_step_failed(const FtStepClaim *claim, const ErrorData *error)
 	ft_engine_leave(&engine);
 }
 
-/*
- * An executor that was lost has failed at nothing: what it was at is given
- * back, and counted as a loss.  What keeps losing its executor has failed.
- */
+/* Give back what a lost executor was at, or have it pay; see suspect.c. */
 static bool
-recover_lost(const pg_uuid_t *task_id, TimestampTz now)
+recover_lost(const pg_uuid_t *task_id, bool server_lost, TimestampTz now)
 {
 	FtExecution execution;
 	FtTask		task;
+	FtLoss		loss;
 
 	if (!ft_task_try_lock(task_id, &execution, &task) || task.status != FT_TASK_RUNNING)
 		return false;
-	if (task.losses + 1 >= ft_recovery_max_attempts)
-		ft_failure_of_task(&execution, &task,
-						   psprintf("the executor that ran it was lost %d times", task.losses + 1),
-						   "57P02", false);
+	loss = ft_suspect_judge(task.suspicion, server_lost);
+	if (loss.guilty)
+	{
+		ft_suspect_note(task_id, loss.suspicion);
+		ft_failure_of_task(&execution, &task, loss.message, loss.sqlstate, false);
+	}
 	else
-		ft_ready_lost(&execution, &task, now);
+		ft_ready_lost(&execution, &task, loss.suspicion, now);
 	return true;
 }
 
@@ -265,6 +266,7 @@ ft_step_recover(TimestampTz now)
 {
 	uint64		n;
 	pg_uuid_t  *lost;
+	bool	   *server_lost;
 	int			count = 0;
 	int64		recovered = 0;
 	FtEngine	engine;
@@ -275,17 +277,21 @@ ft_step_recover(TimestampTz now)
 	ft_step_release_overdue();
 	n = ft_run(&lost_tasks, NULL);
 	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+	server_lost = palloc(sizeof(bool) * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)
 	{
-		if ((uint64) ft_column_int64(row, 2) != ft_shared->boot_epoch ||
-			!ft_executor_alive((uint64) ft_column_int64(row, 3)))
-			lost[count++] = ft_column_uuid(row, 1);
+		bool		earlier = (uint64) ft_column_int64(row, 2) != ft_shared->boot_epoch;
+
+		if (!earlier && ft_executor_alive((uint64) ft_column_int64(row, 3)))
+			continue;
+		lost[count] = ft_column_uuid(row, 1);
+		server_lost[count++] = earlier;
 	}
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (recover_lost(&lost[i], now))
+		if (recover_lost(&lost[i], server_lost[i], now))
 			recovered++;
 	}
 	ft_engine_leave(&engine);

@@ -55,6 +55,9 @@ typedef struct FtStepCounted
  */
 extern List *ft_step_claim(TimestampTz now, bool batch);
 
+/* Claim one due suspect of the current role; NULL: there is none. See suspect.c. */
+extern FtStepClaim *ft_step_claim_suspect(TimestampTz now, const char *suspicion);
+
 /* Claim one due step of one execution of the current role; NULL: there is none. */
 extern FtStepClaim *ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now);
 
@@ -111,6 +114,9 @@ extern void ft_step_release_overdue(void);
  * that is not yet (DT_NOEND: none).
  */
 extern List *ft_step_owners_due(TimestampTz now, TimestampTz *next_due);
+
+/* Whose due suspect of having taken the server down comes first; or InvalidOid. */
+extern Oid	ft_step_suspect_owner(TimestampTz now);
 
 /* Give back what lost executors were at; returns how many steps that were. */
 extern int64 ft_step_recover(TimestampTz now);

@@ -31,10 +31,12 @@
 #include "guc.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
+#include "orchestration/suspect.h"
 #include "shmem.h"
 #include "uuid.h"
 
 #define DUE		"due_at IS NOT NULL AND execution_mode <> 'external'"
+#define UNSUSPECTED DUE " AND suspicion IS NULL"
 #define RANK	"(- priority::integer)"
 
 /*
@@ -46,14 +48,14 @@
 	"WITH RECURSIVE lane AS (" \
 	" (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
 	"    FROM ft.orchestration_tasks" \
-	"   WHERE " DUE of_owner_ \
+	"   WHERE " UNSUSPECTED of_owner_ \
 	"   ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1)" \
 	" UNION ALL" \
 	" SELECT next.owner_oid, next.queue, next.rank, next.due_at" \
 	"   FROM lane, LATERAL" \
 	"        (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
 	"           FROM ft.orchestration_tasks" \
-	"          WHERE " DUE of_owner_ \
+	"          WHERE " UNSUSPECTED of_owner_ \
 	"            AND (" key_ ") > (" after_ ")" \
 	"          ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1) AS next) "
 
@@ -68,7 +70,7 @@ FT_STATEMENT(own_lanes,
 #define CLAIM(limit_) \
 	"WITH candidate AS MATERIALIZED" \
 	" (SELECT task_id FROM ft.orchestration_tasks" \
-	"   WHERE " DUE " AND owner_oid = $1 AND queue = $2 AND " RANK " = $3 AND due_at <= $4" \
+	"   WHERE " UNSUSPECTED " AND owner_oid = $1 AND queue = $2 AND " RANK " = $3 AND due_at <= $4" \
 	"   ORDER BY due_at, task_id LIMIT " limit_ \
 	"     FOR NO KEY UPDATE SKIP LOCKED) " \
 	"UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$4", "$5", "$6", "$7", "$8") \
@@ -99,7 +101,7 @@ FT_STATEMENT(claim_one, CLAIM("1"), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_batch, CLAIM("20"), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_task,
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$3", "$4", "$5", "$6")
-			 " WHERE task.task_id = $1 AND task.due_at <= $2" CLAIMED,
+			 " WHERE task.task_id = $1 AND task.due_at <= $2 AND task.suspicion IS NULL" CLAIMED,
 			 UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID);
 FT_STATEMENT(claim_of_execution,
 			 "WITH candidate AS MATERIALIZED"
@@ -110,6 +112,23 @@ FT_STATEMENT(claim_of_execution,
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$3", "$4", "$5", "NULL", "NULL")
 			 "  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED,
 			 OIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID);
+FT_STATEMENT(claim_suspect,
+			 "WITH candidate AS MATERIALIZED"
+			 " (SELECT task_id FROM ft.orchestration_tasks"
+			 "   WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
+			 "   ORDER BY due_at, task_id LIMIT 1"
+			 "     FOR NO KEY UPDATE SKIP LOCKED) "
+			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$4", "$5", "$6", "$7")
+			 "  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED,
+			 OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID);
+FT_STATEMENT_NOARGS(due_suspects,
+					"SELECT owner_oid, due_at FROM ft.orchestration_tasks"
+					" WHERE " DUE " AND suspicion IS NOT NULL ORDER BY due_at, task_id");
+FT_STATEMENT(first_server_suspect,
+			 "SELECT owner_oid FROM ft.orchestration_tasks"
+			 " WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = 'server' AND due_at <= $1"
+			 " ORDER BY due_at, task_id LIMIT 1",
+			 TIMESTAMPTZOID);
 FT_STATEMENT(begin_executions,
 			 "UPDATE ft.orchestration_executions AS execution"
 			 "   SET status = $2, started_at = coalesce(started_at, $3), updated_at = $3"
@@ -260,6 +279,31 @@ ft_step_claim(TimestampTz now, bool batch)
 	return claims;
 }
 
+/*
+ * Claim a suspect: nothing else is in the hands of who claims it, so that it
+ * is clear whom it takes down.
+ */
+FtStepClaim *
+ft_step_claim_suspect(TimestampTz now, const char *suspicion)
+{
+	MemoryContext result_context = CurrentMemoryContext;
+	FtStepClaim *claim = NULL;
+	FtEngine	engine;
+
+	ft_engine_enter(&engine);
+	if (ft_run_by_index(&claim_suspect,
+						FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_TIME(now),
+								FT_TEXT(suspicion), FT_TEXT(running_status()),
+								FT_VALUE(Int32GetDatum(MyProcPid)),
+								epoch_argument(), worker_argument())) > 0)
+	{
+		claim = read_claim(0, result_context);
+		begin_claimed(list_make1(claim), now);
+	}
+	ft_engine_leave(&engine);
+	return claim;
+}
+
 FtStepClaim *
 ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext context)
 {
@@ -293,10 +337,21 @@ ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 	return claim;
 }
 
+/* Sort an owner with something due in; later, note when it will be. */
+static List *
+add_owner(List *owners, Oid owner, TimestampTz due_at, TimestampTz now, TimestampTz *next_due)
+{
+	if (due_at <= now)
+		return list_append_unique_oid(owners, owner);
+	*next_due = Min(*next_due, due_at);
+	return owners;
+}
+
 List *
 ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
 {
 	List	   *owners = NIL;
+	bool		settled = true;
 	uint64		n = ft_run_by_index(&all_lanes, NULL);
 
 	*next_due = DT_NOEND;
@@ -304,10 +359,28 @@ ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
 	{
 		TimestampTz due_at = ft_column_time(row, 2);
 
-		if (due_at <= now)
-			owners = list_append_unique_oid(owners, ft_column_oid(row, 1));
-		else
-			*next_due = Min(*next_due, due_at);
+		owners = add_owner(owners, ft_column_oid(row, 1), due_at, now, next_due);
+		if (ft_shared != NULL && due_at <= ft_shared->started_at)
+			settled = false;
 	}
+	if (settled)
+		ft_suspect_settled();
+
+	n = ft_run_by_index(&due_suspects, NULL);
+	for (uint64 row = 0; row < n; row++)
+		owners = add_owner(owners, ft_column_oid(row, 1), ft_column_time(row, 2), now, next_due);
 	return owners;
+}
+
+Oid
+ft_step_suspect_owner(TimestampTz now)
+{
+	FtEngine	engine;
+	Oid			owner = InvalidOid;
+
+	ft_engine_enter(&engine);
+	if (ft_run_by_index(&first_server_suspect, FT_ARGS(FT_TIME(now))) > 0)
+		owner = ft_column_oid(0, 1);
+	ft_engine_leave(&engine);
+	return owner;
 }

@@ -46,7 +46,7 @@ FT_STATEMENT(task_execution,
 			 "SELECT execution_id FROM ft.orchestration_tasks WHERE task_id = $1",
 			 UUIDOID);
 FT_STATEMENT(lock_task,
-			 "SELECT task_name, status, attempt, failures, next_attempt_at, losses"
+			 "SELECT task_name, status, attempt, failures, next_attempt_at, losses, suspicion"
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE task_id = $1 FOR NO KEY UPDATE",
 			 UUIDOID);
@@ -127,6 +127,7 @@ read_task(const pg_uuid_t *task_id, FtTask *task)
 	task->failures = ft_column_int32(0, 4);
 	task->next_attempt_at = ft_column_is_null(0, 5) ? DT_NOBEGIN : ft_column_time(0, 5);
 	task->losses = ft_column_int32(0, 6);
+	task->suspicion = ft_column_text(0, 7);
 	return true;
 }
 

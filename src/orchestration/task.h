@@ -20,6 +20,7 @@ typedef struct FtTask
 	int			attempt;
 	int			failures;
 	int			losses;
+	char	   *suspicion;		/* NULL: none */
 	TimestampTz next_attempt_at;	/* DT_NOBEGIN: no delay */
 } FtTask;
 

@@ -59,6 +59,7 @@ CREATE TABLE ft.orchestration_tasks (
     orchestration text,
     orchestration_input text,
     child_execution_id uuid,
+    suspicion text,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
@@ -69,7 +70,8 @@ CREATE TABLE ft.orchestration_tasks (
         REFERENCES ft.orchestration_executions ON DELETE CASCADE,
     CONSTRAINT orchestration_tasks_status CHECK (ft.is_status('task', status)),
     CONSTRAINT orchestration_tasks_mode CHECK (execution_mode IN (
-        'transactional', 'non_transactional', 'external'))
+        'transactional', 'non_transactional', 'external')),
+    CONSTRAINT orchestration_tasks_suspicion CHECK (suspicion IN ('executor', 'server'))
 )
 -- every step is updated at least twice
 WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
@@ -78,7 +80,10 @@ WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_
 -- priority of an owner.
 CREATE INDEX idx_tasks_due ON ft.orchestration_tasks
     (owner_oid, queue, (- priority::integer), due_at, task_id)
-    WHERE due_at IS NOT NULL AND execution_mode <> 'external';
+    WHERE due_at IS NOT NULL AND execution_mode <> 'external' AND suspicion IS NULL;
+-- what was being run when an executor or the server was lost, and is due again
+CREATE INDEX idx_tasks_suspect ON ft.orchestration_tasks (due_at, task_id)
+    WHERE due_at IS NOT NULL AND execution_mode <> 'external' AND suspicion IS NOT NULL;
 -- the same for workers outside, who look into one queue
 CREATE INDEX idx_tasks_due_external ON ft.orchestration_tasks
     (queue, owner_oid, (- priority::integer), due_at, task_id)

@@ -32,8 +32,10 @@
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -42,6 +44,7 @@
 #include "orchestration/step.h"
 #include "orchestration/step_alone.h"
 #include "orchestration/step_group.h"
+#include "orchestration/suspect.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "worker/executor.h"
@@ -60,6 +63,7 @@
 #define QUICK_STEP_MS			5
 
 static bool leaving = false;
+static bool role_changed = false;	/* what let this process connect, perhaps */
 static bool fruitless = false;	/* there was nothing to claim, ever */
 
 /* Says that steps wait that were claimed, in a slot that has to be told of it. */
@@ -150,7 +154,8 @@ told_to_leave(FtExecutorSlot *executor, TimestampTz started_at)
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	slot = ft_slot_find(executor->dboid);
 	result = slot == NULL || slot->unwanted || slot->quiesced > 0 ||
-		slot->paused_reason[0] != '\0';
+		slot->paused_reason[0] != '\0' || executor->leave ||
+		(slot->suspects_first && !executor->alone);
 	if (!result && TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(),
 											  PLACE_KEPT_MS))
 	{
@@ -196,6 +201,7 @@ typedef struct Executor
 	bool		has_compensation;
 	int			rounds;
 	int64		executed;
+	bool		alone;			/* run suspects and nothing else, see pool.c */
 	bool		batch;			/* the last steps were quick: claim several */
 	bool		worked;			/* it has run something */
 	bool		waiting;		/* others may take it for idle */
@@ -203,23 +209,39 @@ typedef struct Executor
 } Executor;
 
 /*
- * A claim need not wait for the disk: if it is lost in a crash, so is
- * everything that was done under it.
+ * A role or a membership has changed, or the database's privileges, by what
+ * was committed before the present transaction began: whether this process
+ * could connect now is for the scheduler to find out, and for another process
+ * to try.
  */
 static void
-begin_claiming(void)
+role_callback(Datum arg, int cache, uint32 hash)
 {
+	role_changed = true;
+}
+
+/*
+ * A claim need not wait for the disk: if it is lost in a crash, so is
+ * everything that was done under it.  Only who is sought for a crash has to be
+ * found by his claim.
+ */
+static void
+begin_claiming(const Executor *self)
+{
+	bool		must_last = self->alone || ft_suspect_claims_must_last();
+
 	ft_worker_begin("claiming");
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+	(void) set_config_option("synchronous_commit", must_last ? "local" : "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 static bool
 claim_compensation(Executor *self)
 {
-	begin_claiming();
+	begin_claiming(self);
 	MemoryContextSwitchTo(self->context);
-	self->has_compensation = ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
+	self->has_compensation = !role_changed &&
+		ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->has_compensation;
@@ -228,12 +250,29 @@ claim_compensation(Executor *self)
 static bool
 claim_steps(Executor *self)
 {
-	begin_claiming();
+	begin_claiming(self);
 	MemoryContextSwitchTo(self->context);
-	self->steps = ft_step_claim(GetCurrentTimestamp(), self->batch);
+	self->steps = role_changed ? NIL : ft_step_claim(GetCurrentTimestamp(), self->batch);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->steps != NIL;
+}
+
+static bool
+claim_suspect(Executor *self)
+{
+	FtStepClaim *claim = NULL;
+
+	begin_claiming(self);
+	MemoryContextSwitchTo(self->context);
+	if (!role_changed)
+		claim = ft_step_claim_suspect(GetCurrentTimestamp(),
+									  self->alone ? FT_SUSPICION_SERVER : FT_SUSPICION_EXECUTOR);
+	ft_worker_commit();
+	MemoryContextSwitchTo(self->context);
+	if (claim != NULL)
+		self->steps = list_make1(claim);
+	return claim != NULL;
 }
 
 /*
@@ -243,9 +282,11 @@ claim_steps(Executor *self)
 static bool
 claim_next(Executor *self)
 {
+	if (self->alone)
+		return claim_suspect(self);
 	if (self->rounds++ % COMPENSATION_TURN == 0)
-		return claim_compensation(self) || claim_steps(self);
-	return claim_steps(self) || claim_compensation(self);
+		return claim_compensation(self) || claim_suspect(self) || claim_steps(self);
+	return claim_steps(self) || claim_compensation(self) || claim_suspect(self);
 }
 
 /* Limit the time of what runs next. */
@@ -322,7 +363,7 @@ static FtStepClaim *successor;
 static void
 step_body(Executor *self, void *claim)
 {
-	successor = ft_step_run(claim, true);
+	successor = ft_step_run(claim, !self->alone);
 }
 
 static bool has_command;
@@ -588,6 +629,7 @@ ft_executor_main(Datum main_arg)
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
 	self.slot = &ft_shared->executors[order.slot];
 	self.started_at = GetCurrentTimestamp();
+	self.alone = order.alone;
 
 	ft_worker_at_exit(executor_exit, PointerGetDatum(self.slot));
 	if (!attach(&order, self.slot))
@@ -596,6 +638,9 @@ ft_executor_main(Datum main_arg)
 	ft_worker_signals();
 	BackgroundWorkerInitializeConnectionByOid(order.dboid, order.owner, 0);
 	ft_worker_pin_settings();
+	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, role_callback, (Datum) 0);
 
 	self.context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance executor",
 										 ALLOCSET_DEFAULT_SIZES);
@@ -614,7 +659,7 @@ ft_executor_main(Datum main_arg)
 			MemoryContextReset(self.context);
 			if (!claim_next(&self))
 			{
-				if (rest(&self))
+				if (!role_changed && !self.alone && rest(&self))
 					continue;
 				break;
 			}
@@ -623,7 +668,7 @@ ft_executor_main(Datum main_arg)
 	}
 
 	release_steps(&self);
-	fruitless = !self.worked;
+	fruitless = !self.worked && !role_changed;
 	leaving = true;
 	proc_exit(0);
 }

@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -32,6 +33,9 @@
 
 /* Executors that leave wake those that wait for a place; this is the net. */
 #define NO_PLACE_RETRY_MS	5000
+
+/* A step that has taken so long may take much longer. */
+#define LONG_STEP_MS		2000
 
 /* This scheduler's, one for each executor slot. */
 static BackgroundWorkerHandle **handles = NULL;
@@ -109,6 +113,53 @@ executors_of(Oid dboid, Oid owner, bool *busy)
 }
 
 /*
+ * Have executors that wait for work look whether they are to leave: those of a
+ * database, or all with InvalidOid.  The caller holds the lock.
+ */
+static void
+rouse_executors(Oid dboid)
+{
+	for (int i = 0; i < ft_shared->max_executors; i++)
+	{
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if ((!OidIsValid(dboid) || executor->dboid == dboid) &&
+			executor->process.state == FT_WORKER_SLEEPING)
+			SetLatch(executor->process.latch);
+	}
+}
+
+/* Start the process for a slot that was assigned. */
+static bool
+launch_executor(FtDatabaseSlot *slot, const FtWorkerOrder *order)
+{
+	int			index = order->slot;
+	MemoryContext caller;
+	bool		registered;
+
+	if (handles[index] != NULL)
+		pfree(handles[index]);
+	handles[index] = NULL;
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	registered = ft_worker_register("executor", "ft_executor_main", order,
+									&handles[index]);
+	MemoryContextSwitchTo(caller);
+
+	if (!registered)
+	{
+		LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+		if (ft_shared->executors[index].process.worker_id == order->worker_id)
+			free_executor(&ft_shared->executors[index]);
+		ft_last_error_set(&slot->error, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+						  "no background worker slot was free for an executor; increase \"max_worker_processes\"");
+		LWLockRelease(ft_shared->lock);
+	}
+	else
+		last_owner = order->owner;
+	return registered;
+}
+
+/*
  * Start an executor for one owner, if it has none, or also if those it has
  * are busy.  False if there was no place for it.
  */
@@ -116,11 +167,9 @@ static bool
 start_executor(FtDatabaseSlot *slot, Oid owner, bool further)
 {
 	FtWorkerOrder order;
-	MemoryContext caller;
 	int			index;
 	int			n;
 	bool		busy;
-	bool		registered;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	n = executors_of(slot->dboid, owner, &busy);
@@ -131,29 +180,68 @@ start_executor(FtDatabaseSlot *slot, Oid owner, bool further)
 	}
 	index = assign_executor(slot->dboid, owner, &order);
 	LWLockRelease(ft_shared->lock);
-	if (index < 0)
-		return false;
+	return index >= 0 && launch_executor(slot, &order);
+}
 
-	if (handles[index] != NULL)
-		pfree(handles[index]);
-	handles[index] = NULL;
-	caller = MemoryContextSwitchTo(TopMemoryContext);
-	registered = ft_worker_register("executor", "ft_executor_main", &order,
-									&handles[index]);
-	MemoryContextSwitchTo(caller);
+/*
+ * Have what may have taken the server down run first, by itself: as long as
+ * anything of it is due or runs, executors of this database leave, and none but
+ * the one that runs it is started.  Who is at something that takes long is not
+ * waited for: then the rest goes on for now, as it does while another database
+ * has its turn.  Returns whether suspects go first.
+ */
+bool
+ft_pool_start_alone(FtDatabaseSlot *slot, Oid owner, TimestampTz now, TimestampTz *retry_at)
+{
+	FtWorkerOrder order;
+	int			index = -1;
+	bool		turn;
+	bool		others = false;
+	bool		at_it = false;
 
-	if (!registered)
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	turn = OidIsValid(owner) && slot->executor_retry_at <= now &&
+		ft_owner_rests_until(slot, owner, now) == 0;
+	for (int i = 0; i < ft_shared->max_executors; i++)
 	{
-		LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-		if (ft_shared->executors[index].process.worker_id == order.worker_id)
-			free_executor(&ft_shared->executors[index]);
-		ft_last_error_set(&slot->error, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-						  "no background worker slot was free for an executor; increase \"max_worker_processes\"");
-		LWLockRelease(ft_shared->lock);
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+		bool		here = executor->dboid == slot->dboid;
+
+		if (!OidIsValid(executor->dboid))
+			continue;
+		if (executor->process.worker_id == ft_shared->suspect_worker)
+		{
+			at_it = here;
+			turn = turn && here;
+		}
+		else if (here)
+		{
+			others = true;
+			if (executor->process.state == FT_WORKER_RUNNING &&
+				TimestampDifferenceExceeds(executor->last_tick, now, LONG_STEP_MS))
+				turn = false;
+		}
 	}
-	else
-		last_owner = owner;
-	return registered;
+	turn = turn || at_it;
+	slot->suspects_first = turn;
+	if (turn && others)
+		rouse_executors(slot->dboid);
+	else if (turn && !at_it)
+	{
+		index = assign_executor(slot->dboid, owner, &order);
+		if (index >= 0)
+		{
+			order.alone = ft_shared->executors[index].alone = true;
+			ft_shared->suspect_worker = order.worker_id;
+		}
+		slot->waits_for_executor = index < 0;
+	}
+	LWLockRelease(ft_shared->lock);
+
+	if (index >= 0)
+		(void) launch_executor(slot, &order);
+	*retry_at = TimestampTzPlusMilliseconds(now, others ? FT_LOOK_INTERVAL_MS : NO_PLACE_RETRY_MS);
+	return turn;
 }
 
 /*
@@ -246,6 +334,8 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	slot->waits_for_executor = waits;
+	if (waits)
+		rouse_executors(InvalidOid);
 	LWLockRelease(ft_shared->lock);
 	return Min(retry_at, rests_until);
 }

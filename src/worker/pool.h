@@ -14,6 +14,8 @@
 
 extern void ft_pool_init(void);
 extern TimestampTz ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now);
+extern bool ft_pool_start_alone(FtDatabaseSlot *slot, Oid owner, TimestampTz now,
+								TimestampTz *retry_at);
 extern void ft_pool_tidy(TimestampTz now);
 
 #endif							/* FT_POOL_H */

@@ -275,7 +275,9 @@ run_tick(Scheduler *self, const char *reason)
 	if (tick->pass.candidates > 0 || tick->owners != NIL)
 		self->idle_since = GetCurrentTimestamp();
 	self->stuck = (working && tick->next_due <= tick->now) ? self->stuck + 1 : 0;
-	self->executor_retry_at = ft_pool_start(self->slot, tick->owners, tick->now);
+	if (!ft_pool_start_alone(self->slot, tick->suspect_owner, tick->now,
+							 &self->executor_retry_at))
+		self->executor_retry_at = ft_pool_start(self->slot, tick->owners, tick->now);
 	tick->owners = NIL;
 	self->first = false;
 }

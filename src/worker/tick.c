@@ -105,6 +105,7 @@ ft_tick_recover(FtTick *tick)
 
 	tick->paused_reason[0] = '\0';
 	tick->owners = NIL;
+	tick->suspect_owner = InvalidOid;
 	tick->next_due = DT_NOEND;
 	memset(&tick->pass, 0, sizeof(tick->pass));
 
@@ -142,6 +143,7 @@ ft_tick_plan(FtTick *tick)
 
 	tick->roles_generation = ft_owners_check_names();
 	tick->owners = ft_owners_due(tick->now, &next_step);
+	tick->suspect_owner = ft_step_suspect_owner(tick->now);
 	tick->next_due = Min(next_step, ft_recovery_next_due(tick->now));
 	tick->next_due = Min(tick->next_due, ft_external_next_due());
 	if (ft_child_unsettled())

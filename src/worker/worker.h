@@ -20,6 +20,7 @@ typedef struct FtWorkerOrder
 	int			slot;			/* index in its array of slots */
 	Oid			dboid;
 	Oid			owner;			/* executors only */
+	bool		alone;			/* executors only: run suspects */
 	uint64		worker_id;
 } FtWorkerOrder;
 

@@ -273,7 +273,7 @@ cmp_ok(
         'postgres',
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fault_tolerance %'"
     ),
-    '<=', 3,
+    '<=', 4,
     'and worker processes are left for others');
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|was terminated by signal/,
