@@ -82,6 +82,23 @@ SELECT recovery_action FROM ft.orchestration_failures ORDER BY failure_timestamp
 DELETE FROM ft.orchestration_executions;
 RESET fault_tolerance.recovery_jitter;
 
+-- A task that is started by hand is not for executors any more; those beside
+-- it are, also where that resumes an execution that was rolled back.
+SELECT ft.define_orchestration('beside', '[{"name": "one", "command": "SELECT 1"}, {"name": "two", "command": "SELECT 2"}]') IS NOT NULL AS defined;
+SELECT ft.start('beside') AS execution \gset
+SELECT task_id AS one FROM ft.orchestration_tasks WHERE task_name = 'one' \gset
+SELECT ft.start_task(:'one');
+SELECT task_name, status, due_at IS NOT NULL AS due FROM ft.orchestration_tasks ORDER BY task_id;
+SELECT * FROM ft.validate_execution(:'execution');
+SELECT ft.recover_from_failure(:'execution', 'PERMANENT') IS NOT NULL AS recovered;
+SELECT ft.start_task(:'one');
+SELECT status FROM ft.orchestration_executions;
+SELECT task_name, status, due_at IS NOT NULL AS due FROM ft.orchestration_tasks ORDER BY task_id;
+SELECT * FROM ft.validate_execution(:'execution');
+SELECT ft.run_steps(:'execution'), ft.complete_task(:'one');
+SELECT status FROM ft.orchestration_executions;
+DELETE FROM ft.orchestration_executions;
+
 -- Nobody runs, or sees, what is somebody else's.
 CREATE ROLE regress_ft_stepper;
 GRANT USAGE ON SCHEMA ft TO regress_ft_stepper;
@@ -96,7 +113,7 @@ SELECT ft.start('order');
 \set VERBOSITY default
 SELECT count(*) FROM ft.orchestration_tasks;
 RESET ROLE;
-SELECT ft.drop_orchestration(name) FROM unnest('{order,failing,flaky}'::text[]) AS name;
+SELECT ft.drop_orchestration(name) FROM unnest('{order,failing,flaky,beside}'::text[]) AS name;
 DELETE FROM ft.orchestration_executions;
 DROP VIEW step_progress;
 DROP TABLE step_ledger;

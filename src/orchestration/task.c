@@ -64,7 +64,7 @@ FT_STATEMENT(set_started,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $2, attempt = attempt + 1, started_at = $3,"
 			 "       next_attempt_at = NULL, error_sqlstate = NULL, error_message = NULL,"
-			 "       leased_until = NULL"
+			 "       leased_until = NULL, due_at = NULL"
 			 " WHERE task_id = $1"
 			 " RETURNING attempt",
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID);
@@ -277,6 +277,7 @@ ft_start_task(PG_FUNCTION_ARGS)
 	FtTask		task;
 	FtExecutionStatus execution_status;
 	FtTaskStatus task_status;
+	bool		resumed;
 	int			attempt;
 
 	ft_require_argument(PG_ARGISNULL(0), "task_id");
@@ -289,6 +290,7 @@ ft_start_task(PG_FUNCTION_ARGS)
 	task_status = ft_task_require_transition(task.status, FT_TASK_START, task.name);
 	check_startable(&execution, &task);
 
+	resumed = execution.status == FT_EXECUTION_ROLLED_BACK;
 	if (execution_status != execution.status)
 		ft_execution_set_status(&execution, execution_status);
 	ft_run(&set_started,
@@ -296,6 +298,8 @@ ft_start_task(PG_FUNCTION_ARGS)
 				   FT_TEXT(ft_task_status_name(task_status)),
 				   FT_TIME(GetCurrentTimestamp())));
 	attempt = ft_column_int32(0, 1);
+	if (resumed)
+		ft_ready_recount(&execution.execution_id, GetCurrentTimestamp());
 	ft_engine_leave(&engine);
 
 	PG_RETURN_INT32(attempt);
