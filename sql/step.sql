@@ -99,6 +99,17 @@ SELECT ft.run_steps(:'execution'), ft.complete_task(:'one');
 SELECT status FROM ft.orchestration_executions;
 DELETE FROM ft.orchestration_executions;
 
+-- What is forgiven by hand includes executors that were lost.
+SELECT ft.start('beside') AS execution \gset
+SELECT task_id AS one FROM ft.orchestration_tasks WHERE task_name = 'one' \gset
+SELECT ft.start_task(:'one');
+UPDATE ft.orchestration_tasks SET losses = 2, failures = 1;
+SELECT ft.recover_from_failure(:'execution', 'TRANSIENT') IS NOT NULL AS recovered;
+SELECT task_name, status, failures, losses FROM ft.orchestration_tasks ORDER BY task_id;
+SELECT ft.recover_from_failure(:'execution', 'PERMANENT') IS NOT NULL AS recovered;
+SELECT task_name, status, failures, losses FROM ft.orchestration_tasks ORDER BY task_id;
+DELETE FROM ft.orchestration_executions;
+
 -- Nobody runs, or sees, what is somebody else's.
 CREATE ROLE regress_ft_stepper;
 GRANT USAGE ON SCHEMA ft TO regress_ft_stepper;

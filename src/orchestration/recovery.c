@@ -33,7 +33,8 @@ PG_FUNCTION_INFO_V1(ft_recover_from_checkpoint);
 
 /*
  * A task that starts afresh forgets what it did; one that is retried keeps
- * its count of failures; one that is to be compensated gets all its tries.
+ * its count of failures, unless they are forgiven, and then its losses are too;
+ * one that is to be compensated gets all its tries.
  */
 FT_STATEMENT(update_tasks,
 			 "UPDATE ft.orchestration_tasks AS task"
@@ -45,6 +46,7 @@ FT_STATEMENT(update_tasks,
 			 "       completed_at = CASE WHEN change.afresh THEN NULL ELSE task.completed_at END,"
 			 "       completion_order = CASE WHEN change.afresh THEN NULL ELSE task.completion_order END,"
 			 "       compensated_at = CASE WHEN change.afresh THEN NULL ELSE task.compensated_at END,"
+			 "       losses = CASE WHEN change.failures = 0 THEN 0 ELSE task.losses END,"
 			 "       compensation_failures = 0,"
 			 "       compensation_losses = 0,"
 			 "       compensation_next_attempt_at = NULL,"
