@@ -325,7 +325,12 @@ ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 	FtEngine	engine;
 
 	ft_engine_enter(&engine);
-	ft_execution_read(&execution, execution_id, engine.caller);
+
+	/*
+	 * The caller's transaction goes on to run what is claimed, so it has to
+	 * have the execution before the task, as all others do.
+	 */
+	ft_execution_lock(&execution, execution_id, engine.caller);
 	if (ft_run(&claim_of_execution,
 			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_UUID(execution_id), FT_TIME(now),
 					   FT_TEXT(running_status()), FT_VALUE(Int32GetDatum(MyProcPid)))) > 0)

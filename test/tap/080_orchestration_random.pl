@@ -1,5 +1,6 @@
 # Several sessions call the orchestration functions at random on the same few
-# executions.  Whatever the interleaving:
+# executions, of which the server runs the steps of some, here in the sessions
+# themselves.  Whatever the interleaving:
 # - no call ends in a deadlock or an internal error;
 # - every execution is valid afterwards;
 # - each completion of a task is undone at most once, and what was undone is
@@ -57,9 +58,27 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION work(task text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ledger (execution, task, kind) VALUES ((ft.current_step()).execution_id, task, 'do');
+    IF random() < 0.2 THEN
+        RAISE SQLSTATE '40001' USING MESSAGE = 'not this time';
+    END IF;
+END $$;
+
+-- the command is for those that the server runs
 CREATE FUNCTION add(execution uuid, name text) RETURNS void LANGUAGE sql AS $$
-    SELECT ft.add_task(execution, name, compensation => format('SELECT undo(%L, %L)', execution, name),
-                       critical => random() < 0.3) $$;
+    SELECT ft.add_task(execution, name, format('SELECT work(%L)', name),
+                       format('SELECT undo(%L, %L)', execution, name), random() < 0.3) $$;
+
+SELECT ft.define_orchestration('steps', $$[
+    {"name": "t1", "command": "SELECT work('t1')", "compensation": "SELECT undo((ft.current_step()).execution_id, 't1')"},
+    {"name": "t2", "command": "SELECT work('t2')", "compensation": "SELECT undo((ft.current_step()).execution_id, 't2')",
+     "depends_on": ["t1"], "critical": true},
+    {"name": "t3", "command": "SELECT work('t3')", "compensation": "SELECT undo((ft.current_step()).execution_id, 't3')",
+     "depends_on": ["t1"]},
+    {"name": "t4", "command": "SELECT work('t4')", "compensation": "SELECT undo((ft.current_step()).execution_id, 't4')",
+     "depends_on": ["t2", "t3"]}]$$);
 
 CREATE FUNCTION act(action text, e uuid, t ft.orchestration_tasks) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE type text := (ARRAY['TRANSIENT', 'PERMANENT', 'PARTIAL'])[1 + floor(random() * 3)];
@@ -83,6 +102,7 @@ BEGIN
         WHEN 'checkpoint' THEN PERFORM ft.create_checkpoint(e, t.task_id);
         WHEN 'state' THEN PERFORM ft.set_execution_state(e, jsonb_build_object('r', random()));
         WHEN 'add' THEN PERFORM add(e, 't' || floor(random() * 8));
+        WHEN 'run' THEN PERFORM ft.run_steps(e);
         WHEN 'auto' THEN PERFORM ft.auto_recover_failures();
         WHEN 'compensate' THEN PERFORM ft.run_compensations(e);
         WHEN 'compensate all' THEN PERFORM ft.run_compensations();
@@ -93,7 +113,7 @@ END $$;
 CREATE FUNCTION step(r bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     of_one text[] := string_to_array(repeat('start,', 12) || repeat('complete,', 20) ||
-                                    'late,fail,fail,fail,record,record,recover,return,checkpoint,state,add', ',');
+                                    'run,run,late,fail,fail,fail,record,record,recover,return,checkpoint,state,add', ',');
     of_all text[] := '{auto,compensate,compensate,compensate all}';
     place int; e uuid; t ft.orchestration_tasks; action text;
 BEGIN
@@ -104,6 +124,10 @@ BEGIN
      WHERE x.execution_id IS NULL OR x.status = 'COMPENSATED' OR (x.status = 'COMPLETED' AND random() < 0.1)
        FOR UPDATE OF s SKIP LOCKED LIMIT 1;
     IF FOUND THEN
+        IF random() < 0.5 THEN
+            UPDATE slots SET execution = ft.start('steps') WHERE slot = place;
+            RETURN;
+        END IF;
         UPDATE slots SET execution = ft.create_execution() WHERE slot = place RETURNING execution INTO e;
         PERFORM add(e, 't' || i) FROM generate_series(1, 4) AS i;
         RETURN;
@@ -185,7 +209,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM ledger WHERE kind = 'undo
 # It did happen.
 my $calls = $node->safe_psql('postgres',
 	q{SELECT string_agg(DISTINCT action, ',' ORDER BY action) FROM calls WHERE result = 'done'});
-is($calls, 'add,auto,checkpoint,compensate,compensate all,complete,fail,record,recover,return,start,state',
+is($calls, 'add,auto,checkpoint,compensate,compensate all,complete,fail,record,recover,return,run,start,state',
 	'every kind of call succeeded at times');
 note $node->safe_psql('postgres', q{
 	SELECT action, string_agg(format('%s %s', result, n), ', ' ORDER BY result)
