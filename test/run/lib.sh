@@ -186,6 +186,12 @@ need_prometheus()
     ) || die "could not fetch prometheus and prometheus-sql-exporter"
 }
 
+# The model checker, for one test.
+need_spin()
+{
+    command -v spin > /dev/null || need_packages spin
+}
+
 # --- the server ------------------------------------------------------------
 
 # A pg_config counts if the server itself is beside it.

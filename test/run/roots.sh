@@ -26,7 +26,7 @@ root_suite()
 # In a root nothing is started by being installed.
 root_packages()
 {
-    echo "$(server_packages "$1")" prometheus prometheus-sql-exporter
+    echo "$(server_packages "$1")" prometheus prometheus-sql-exporter spin
 }
 
 # Argument: version of PostgreSQL.  Sets ROOT.
