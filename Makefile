@@ -112,6 +112,7 @@ REGRESS = \
 	flow \
 	child \
 	control \
+	wait \
 	deadline \
 	dead_letter \
 	installation \

@@ -1,3 +1,4 @@
+-- Orchestrations that steps start: their ends, their failures, and what undoes them.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

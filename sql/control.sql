@@ -1,3 +1,4 @@
+-- Pause, resume, cancel and wait: what each does in every status, and who may.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -1,3 +1,4 @@
+-- Dead letters: what has stopped and why, and bringing it back.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

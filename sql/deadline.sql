@@ -1,3 +1,4 @@
+-- Deadlines: what happens when one passes.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -1,3 +1,4 @@
+-- Steps that workers outside claim: leases, heartbeats, results, and what is refused.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -1,3 +1,4 @@
+-- Rules of which failure is of which type: changing them, and what they decide.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

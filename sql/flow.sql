@@ -1,3 +1,4 @@
+-- Steps that sleep, fan out over rows, and are repeated.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

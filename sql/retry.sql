@@ -1,3 +1,4 @@
+-- ft.retry(): one statement by itself, tried again while it is worth it.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -1,3 +1,4 @@
+-- Signals: early, late, twice, too late, and to nobody.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -1,3 +1,4 @@
+-- The timeline of an execution: every attempt, failure, checkpoint and recovery.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fault_tolerance;
 RESET client_min_messages;

@@ -48,17 +48,17 @@ PG_FUNCTION_INFO_V1(ft_reset_failure_rule);
 #define COLUMNS 5
 
 static const FtFailureRule shipped[] = {
-	{"08", "network", FT_RULE_TRANSIENT, "connection exception"},
-	{"25006", "node", FT_RULE_TRANSIENT, "read-only transaction: the node is a standby for now"},
-	{"40", "data", FT_RULE_TRANSIENT, "transaction rollback: serialization failure, deadlock"},
-	{"40002", "data", FT_RULE_BY_WORK, "transaction rollback by an integrity constraint: comes again"},
-	{"53", "resource", FT_RULE_TRANSIENT, "insufficient resources: disk, memory, connections"},
-	{"55P03", "data", FT_RULE_TRANSIENT, "lock not available"},
-	{"57P01", "node", FT_RULE_TRANSIENT, "administrator shutdown"},
-	{"57P02", "node", FT_RULE_TRANSIENT, "crash shutdown"},
-	{"57P03", "node", FT_RULE_TRANSIENT, "cannot connect now: the node is starting or stopping"},
-	{"58030", "node", FT_RULE_TRANSIENT, "input/output error"},
-	{"", "data", FT_RULE_BY_WORK, "everything else comes again however often it is tried"},
+	{"08", "network", FT_RULE_TRANSIENT, "connection exception", false},
+	{"25006", "node", FT_RULE_TRANSIENT, "read-only transaction: the node is a standby for now", false},
+	{"40", "data", FT_RULE_TRANSIENT, "transaction rollback: serialization failure, deadlock", false},
+	{"40002", "data", FT_RULE_BY_WORK, "transaction rollback by an integrity constraint: comes again", false},
+	{"53", "resource", FT_RULE_TRANSIENT, "insufficient resources: disk, memory, connections", false},
+	{"55P03", "data", FT_RULE_TRANSIENT, "lock not available", false},
+	{"57P01", "node", FT_RULE_TRANSIENT, "administrator shutdown", false},
+	{"57P02", "node", FT_RULE_TRANSIENT, "crash shutdown", false},
+	{"57P03", "node", FT_RULE_TRANSIENT, "cannot connect now: the node is starting or stopping", false},
+	{"58030", "node", FT_RULE_TRANSIENT, "input/output error", false},
+	{"", "data", FT_RULE_BY_WORK, "everything else comes again however often it is tried", false},
 };
 
 static const char *const type_names[] = {

@@ -145,8 +145,10 @@ ok( $node->poll_query_until('postgres',
         "SELECT e.status = 'ROLLED_BACK' FROM ft.orchestration_executions AS e JOIN ft.orchestration_tasks AS t USING (execution_id) WHERE t.queue = 'deadly'"
     ),
     'one that loses every worker is given up after its attempts');
-is( $node->safe_psql('postgres', "SELECT losses FROM ft.orchestration_tasks WHERE queue = 'deadly'"),
-    '2', 'each counted as a loss');
+is( $node->safe_psql('postgres',
+        "SELECT count(*) FROM ft.orchestration_failures AS f JOIN ft.orchestration_tasks AS t USING (task_id) WHERE t.queue = 'deadly'"
+    ),
+    '2', 'each counted as a failure');
 is(invalid(), '', 'and nothing contradicts');
 
 done_testing();
