@@ -21,11 +21,12 @@ typedef struct FtShared
 	TimestampTz started_at;		/* constant: when this memory was made */
 	bool		unclean;		/* constant: after anything but a shutdown */
 
-	pg_atomic_uint64 roles_generation;	/* from 1; roles were renamed or dropped */
+	pg_atomic_uint64 roles_generation;	/* from 1; roles were renamed or
+										 * dropped */
 	FtLauncher	launcher;
 	uint64		last_worker_id; /* the id given to a worker last */
-	uint64		suspect_worker; /* that of the one that runs suspects, if it is
-								 * still there */
+	uint64		suspect_worker; /* that of the one that runs suspects, if it
+								 * is still there */
 	int			max_databases;	/* constant: length of databases */
 	int			max_executors;	/* constant: length of executors */
 	FtDatabaseSlot *databases;	/* constant: the array itself is not */

@@ -108,8 +108,8 @@ typedef struct FtDatabaseSlot
 	bool		leave;			/* the scheduler is to leave and come back */
 	bool		waits_for_executor; /* due work found no executor */
 	bool		suspects_first; /* only what runs suspects may run, see pool.c */
-	bool		settled;		/* all that was due at the start is claimed, or
-								 * was: see ft_suspect_settled() */
+	bool		settled;		/* all that was due at the start is claimed,
+								 * or was: see ft_suspect_settled() */
 	bool		prepared_unknown;	/* see two_phase.c */
 	TimestampTz last_tick;
 	TimestampTz next_due;		/* DT_NOEND: when woken */

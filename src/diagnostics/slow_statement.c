@@ -321,6 +321,7 @@ begin(const QueryDesc *query, const char *text, const PlannedStmt *pstmt)
 	current.query = query;
 	current.text = text;
 	current.in_message = text == debug_query_string;
+
 	current.location = pstmt->stmt_location;
 	current.length = pstmt->stmt_len;
 	current.query_id = (int64) pstmt->queryId;

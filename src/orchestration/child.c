@@ -141,7 +141,7 @@ ft_child_unsettled(void)
 static void
 compensate(FtExecution *child, TimestampTz now)
 {
-	FtRecoveryContext context = {.now = now, .running_is_lost = true};
+	FtRecoveryContext context = {.now = now,.running_is_lost = true};
 	pg_uuid_t	checkpoint_id;
 
 	if (child->status == FT_EXECUTION_COMPLETED)

@@ -35,6 +35,7 @@ extern Datum ft_command_run(const char *command, FtStepData *data);
  */
 extern void ft_command_run_alone(const char *command, FtStepData *data,
 								 ParamListInfo parameters);
+
 /* The rows of a query, each in the same way, as an array of jsonb. */
 extern Datum ft_command_rows(const char *query, FtStepData *data, int *count);
 

@@ -145,7 +145,7 @@ ft_pause(PG_FUNCTION_ARGS)
 static void
 go_on(FtExecution *execution, TimestampTz now)
 {
-	FtRecoveryContext context = {.now = now, .by_hand = true};
+	FtRecoveryContext context = {.now = now,.by_hand = true};
 	pg_uuid_t	checkpoint_id = ft_checkpoint_newest(&execution->execution_id);
 
 	ft_recover_execution(execution, FT_RECOVERY_RETRY, &checkpoint_id, NULL, &context);
@@ -232,7 +232,7 @@ give_up_child(FtExecution *child, TimestampTz now)
 static void
 abandon(FtExecution *execution, TimestampTz now)
 {
-	FtRecoveryContext context = {.now = now, .running_is_lost = true, .by_hand = true};
+	FtRecoveryContext context = {.now = now,.running_is_lost = true,.by_hand = true};
 	pg_uuid_t	checkpoint_id = ft_checkpoint_newest(&execution->execution_id);
 
 	ft_recover_execution(execution, FT_RECOVERY_COMPENSATE, &checkpoint_id, NULL, &context);

@@ -100,7 +100,7 @@ report_not_stopped(const FtExecution *execution)
 Datum
 ft_redrive(PG_FUNCTION_ARGS)
 {
-	FtRecoveryContext context = {.now = GetCurrentTimestamp(), .by_hand = true};
+	FtRecoveryContext context = {.now = GetCurrentTimestamp(),.by_hand = true};
 	FtEngine	engine;
 	FtExecution execution;
 	const char *status;

@@ -204,7 +204,7 @@ claim_from_lane(FunctionCallInfo fcinfo, Oid owner, int rank, TimestampTz now, p
 	execution_id = ft_column_uuid(0, 2);
 	until = ft_column_time(0, 3);
 	ft_run_by_index(&begin_execution,
-		   FT_ARGS(FT_UUID(&execution_id), FT_TEXT(ft_execution_status_name(begun)), FT_TIME(now)));
+					FT_ARGS(FT_UUID(&execution_id), FT_TEXT(ft_execution_status_name(begun)), FT_TIME(now)));
 
 	/* The scheduler has to know of this lease only if it ends first. */
 	if (ft_run_by_index(&earlier_lease,
@@ -342,8 +342,8 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 		ft_execution_read(&execution, &execution_id, engine.caller);
 	}
 	if (ft_run_by_index(&extend,
-			   FT_ARGS(FT_UUID(task_id), FT_VALUE(PG_GETARG_DATUM(1)), FT_VALUE(PG_GETARG_DATUM(2)),
-					   FT_TIME(GetCurrentTimestamp()))) == 0)
+						FT_ARGS(FT_UUID(task_id), FT_VALUE(PG_GETARG_DATUM(1)), FT_VALUE(PG_GETARG_DATUM(2)),
+								FT_TIME(GetCurrentTimestamp()))) == 0)
 		report_lost(task_id, PG_GETARG_INT32(1));
 	until = ft_column_time(0, 1);
 	ft_engine_leave(&engine);
@@ -372,8 +372,8 @@ ft_release_task(PG_FUNCTION_ARGS)
 	ft_task_require_attempt(&task, PG_GETARG_INT32(1));
 	released = ft_task_require_transition(task.status, FT_TASK_RELEASE, task.name);
 	ft_run_by_index(&give_back,
-		   FT_ARGS(FT_UUID(&task.task_id), FT_TEXT(ft_task_status_name(released)),
-				   FT_VALUE(Int32GetDatum(0)), FT_NULL, FT_NULL, FT_NULL));
+					FT_ARGS(FT_UUID(&task.task_id), FT_TEXT(ft_task_status_name(released)),
+							FT_VALUE(Int32GetDatum(0)), FT_NULL, FT_NULL, FT_NULL));
 	ft_ready_recount(&execution.execution_id, now);
 	ft_engine_leave(&engine);
 
@@ -389,16 +389,16 @@ retry_lost(FtExecution *execution, FtTask *task, const char *message, int64 back
 	pg_uuid_t	failure_id;
 
 	ft_run_by_index(&give_back,
-		   FT_ARGS(FT_UUID(&task->task_id), FT_TEXT(ft_task_status_name(pending)),
-				   FT_VALUE(Int32GetDatum(1)),
-				   FT_TIME(next), FT_TEXT(LEASE_SQLSTATE), FT_TEXT(message)));
+					FT_ARGS(FT_UUID(&task->task_id), FT_TEXT(ft_task_status_name(pending)),
+							FT_VALUE(Int32GetDatum(1)),
+							FT_TIME(next), FT_TEXT(LEASE_SQLSTATE), FT_TEXT(message)));
 	ft_uuid_generate(&failure_id);
 	ft_run_by_index(&record_loss,
-		   FT_ARGS(FT_UUID(&failure_id), FT_UUID(&execution->execution_id),
-				   FT_TEXT(ft_failure_type_name(FT_FAILURE_TRANSIENT)), FT_TEXT(message),
-				   FT_TIME(GetCurrentTimestamp()), FT_UUID(&task->task_id),
-				   FT_VALUE(Int32GetDatum(task->attempt)),
-				   FT_TIME(next)));
+					FT_ARGS(FT_UUID(&failure_id), FT_UUID(&execution->execution_id),
+							FT_TEXT(ft_failure_type_name(FT_FAILURE_TRANSIENT)), FT_TEXT(message),
+							FT_TIME(GetCurrentTimestamp()), FT_UUID(&task->task_id),
+							FT_VALUE(Int32GetDatum(task->attempt)),
+							FT_TIME(next)));
 	ft_ready_recount(&execution->execution_id, now);
 }
 
@@ -415,8 +415,8 @@ recover_lease(const pg_uuid_t *task_id, const pg_uuid_t *execution_id, Timestamp
 	/* a heartbeat may be under way, in a transaction that takes its time */
 	if (!ft_execution_try_lock(&execution, execution_id) ||
 		ft_run_by_index(&expired_lease,
-			   FT_ARGS(FT_TIME(now), FT_UUID(task_id),
-					   FT_VALUE(Int32GetDatum(ft_recovery_max_attempts)))) == 0)
+						FT_ARGS(FT_TIME(now), FT_UUID(task_id),
+								FT_VALUE(Int32GetDatum(ft_recovery_max_attempts)))) == 0)
 		return false;
 	message = psprintf("the lease of worker \"%s\" has run out", ft_column_text(0, 1));
 	max_attempts = ft_column_int32(0, 2);

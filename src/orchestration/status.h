@@ -96,6 +96,7 @@ extern bool ft_execution_is_finished(FtExecutionStatus status);
 
 /* It has ended, or stopped, whichever way. */
 extern bool ft_execution_is_over(FtExecutionStatus status);
+
 /* Whether it has, or does not go on by itself. */
 extern bool ft_execution_has_stopped(FtExecutionStatus status);
 

@@ -25,7 +25,8 @@ typedef struct FtStepClaim
 	bool		in_transaction; /* else its command runs by itself */
 	bool		is_short;
 	bool		has_successors;
-	bool		has_flow;		/* there is more to it than its command: flow.c */
+	bool		has_flow;		/* there is more to it than its command:
+								 * flow.c */
 	int64		timeout;		/* milliseconds; 0: none of its own */
 	bool		alone;			/* it must not share a transaction any more */
 } FtStepClaim;

@@ -89,7 +89,7 @@ ft_step_alone_command(FtStepAlone *alone)
 FtStepClaim *
 ft_step_alone_complete(FtStepAlone *alone, bool may_continue)
 {
-	FtStepOutcome outcome = {.skipped = alone->skipped, .patch = alone->data.patch};
+	FtStepOutcome outcome = {.skipped = alone->skipped,.patch = alone->data.patch};
 
 	return ft_step_end(alone->claim, &outcome, may_continue);
 }

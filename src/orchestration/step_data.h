@@ -33,7 +33,8 @@ typedef struct FtStepData
 	int			iteration;		/* loaded with it; from 0 */
 	bool		item_loaded;
 	Datum		patch;			/* what the step has set; (Datum) 0: nothing */
-	List	   *saved;			/* what to put back if a subtransaction rolls back */
+	List	   *saved;			/* what to put back if a subtransaction rolls
+								 * back */
 	struct FtStepData *outer;	/* while it runs */
 } FtStepData;
 

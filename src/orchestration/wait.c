@@ -44,10 +44,10 @@
 
 PG_FUNCTION_INFO_V1(ft_wait);
 
-#define MAX_WAITERS			256		/* with an entry, at a time */
-#define MAX_ENDED			32		/* kept apart, of one transaction */
+#define MAX_WAITERS			256 /* with an entry, at a time */
+#define MAX_ENDED			32	/* kept apart, of one transaction */
 #define FIRST_SLEEP_MS		1
-#define SLEEP_LIMIT_MS		100		/* where nobody wakes us */
+#define SLEEP_LIMIT_MS		100 /* where nobody wakes us */
 #define LONG_SLEEP_LIMIT_MS	1000
 
 typedef struct Waiter

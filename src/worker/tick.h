@@ -23,7 +23,8 @@ typedef struct FtTick
 	char		paused_reason[FT_SLOT_TEXT];	/* empty if not paused */
 	FtRecoveryPass pass;		/* zeros where paused */
 	List	   *owners;			/* Oids, with a compensation due */
-	Oid			suspect_owner;	/* whose suspect runs first, by itself; or none */
+	Oid			suspect_owner;	/* whose suspect runs first, by itself; or
+								 * none */
 	TimestampTz next_due;		/* DT_NOEND if nothing will be */
 	uint64		roles_generation;	/* that owners were held against; 0: none */
 } FtTick;
