@@ -319,7 +319,7 @@ Datum
 ft_command_rows(const char *query, FtStepData *data, int *count)
 {
 	AllRows		all = {{all_rows_receive, all_rows_startup, first_row_nothing,
-	first_row_nothing, DestNone}};
+	first_row_nothing, DestNone}, NULL, NULL};
 
 	all.context = AllocSetContextCreate(CurrentMemoryContext, "fault_tolerance row",
 										ALLOCSET_DEFAULT_SIZES);

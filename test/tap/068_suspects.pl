@@ -96,10 +96,10 @@ is( $node->safe_psql('postgres',
 is( $node->safe_psql('other', 'SELECT count(*) FROM ft.orchestration_failures'),
     '0', 'none in the other database');
 is( $node->safe_psql('postgres',
-        "SELECT task.losses >= 3, task.failures, task.suspicion FROM ft.orchestration_tasks AS task WHERE execution_id = '$bad'"
+        "SELECT task.attempt >= 3, task.failures, task.suspicion FROM ft.orchestration_tasks AS task WHERE execution_id = '$bad'"
     ),
     't|0|server',
-    'and was lost once more');
+    'and was begun once more');
 my $crashes = restarts();
 cmp_ok($crashes, '<=', 4, "the server went down $crashes times");
 cmp_ok($crashes, '>=', 3, 'which is once to become suspect and once for each attempt');
