@@ -104,6 +104,7 @@ executor_exit(int code, Datum arg)
 		else if (slot != NULL && slot->quiesced == 0)
 		{
 			slot->executor_failures++;
+			slot->executor_lost_at = GetCurrentTimestamp();
 			slot->executor_retry_at =
 				TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											ft_backoff_ms(slot->executor_failures,

@@ -43,6 +43,9 @@
 #define RETENTION_INTERVAL_MS	(10 * 60 * 1000)
 #define LOCK_TIMEOUT			"10s"
 
+/* So long after an executor was lost it is known whether the server goes, too. */
+#define SHUTDOWN_NOTICE_MS		100
+
 /* What this scheduler knows from one round of its loop to the next. */
 typedef struct Scheduler
 {
@@ -425,6 +428,7 @@ scheduler_round(Scheduler *self)
 	bool		mine;
 	bool		told_to_leave;
 	bool		pending;
+	TimestampTz known_at = 0;
 
 	ft_worker_next_round(&reloaded);
 
@@ -432,6 +436,8 @@ scheduler_round(Scheduler *self)
 	mine = slot_is_mine(slot);
 	told_to_leave = mine &&
 		(slot->leave || slot->unwanted || slot->quiesced > 0);
+	if (slot->executor_lost_at != 0)
+		known_at = TimestampTzPlusMilliseconds(slot->executor_lost_at, SHUTDOWN_NOTICE_MS);
 	LWLockRelease(ft_shared->lock);
 	if (!mine)
 		proc_exit(0);
@@ -439,6 +445,16 @@ scheduler_round(Scheduler *self)
 		leave(self, DT_NOEND, true);
 
 	now = GetCurrentTimestamp();
+
+	/*
+	 * In a shutdown executors may end before this process hears of it: what
+	 * they were at would be taken for what ended them.
+	 */
+	if (now < known_at && known_at - now <= SHUTDOWN_NOTICE_MS * INT64CONST(1000))
+	{
+		ft_worker_sleep(known_at, "FaultToleranceScheduler");
+		return;
+	}
 	ft_pool_tidy(now);
 	pending = pg_atomic_read_u32(&slot->pending) != 0;
 
