@@ -120,7 +120,8 @@ typedef struct FtDatabaseSlot
 	int			failures;		/* of the scheduler, in a row */
 	TimestampTz executor_retry_at;	/* no executor is started before */
 	int			executor_failures;	/* of executors, in a row */
-	TimestampTz executor_lost_at;	/* when one ended that was not to; 0: never */
+	TimestampTz executor_lost_at;	/* when one ended that was not to; 0:
+									 * never */
 	FtRestingOwner resting[FT_RESTING_OWNERS];	/* see pool.c */
 	FtPassRecord pass;
 	FtLastError error;
