@@ -164,8 +164,11 @@ ft_wait_init(void)
 	RegisterXactCallback(transaction_callback, NULL);
 }
 
-/* Take an entry; NULL if there is none. */
-static Waiter *
+/*
+ * Take an entry; NULL if there is none.  Its variables are not to be among
+ * those of the caller, who jumps back.
+ */
+static pg_noinline Waiter *
 enter(const pg_uuid_t *execution_id)
 {
 	Waiter	   *entry = NULL;
