@@ -10,7 +10,9 @@
 # makes it longer.
 use strict;
 use warnings FATAL => 'all';
-
+use FindBin;
+use lib $FindBin::Bin;
+use FaultTolerance;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -19,23 +21,7 @@ my $seed = $ENV{FT_SEED} // int(rand(1_000_000_000));
 my $seconds = $ENV{FT_SECONDS} // 8;
 note "FT_SEED=$seed FT_SECONDS=$seconds";
 
-my $node = PostgreSQL::Test::Cluster->new('random');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'fault_tolerance'
-fault_tolerance.workers = off
-fault_tolerance.recovery_backoff = 0
-fault_tolerance.recovery_max_attempts = 3
-fault_tolerance.checkpoint_retention = 5
-fsync = off
-});
-$node->start;
-$node->safe_psql('postgres', q{
-CREATE EXTENSION fault_tolerance;
-CREATE ROLE app LOGIN;
-GRANT USAGE ON SCHEMA ft TO app;
-GRANT CREATE ON SCHEMA public TO app;
-});
+my $node = new_node_by_hand('random');
 $node->safe_psql('postgres', q{
 CREATE TABLE slots (slot int PRIMARY KEY, execution uuid);
 INSERT INTO slots SELECT generate_series(1, 3);

@@ -8,7 +8,9 @@
 # FT_SEED repeats a run, FT_SECONDS makes it longer, FT_SEQUENCE runs one life.
 use strict;
 use warnings FATAL => 'all';
-
+use FindBin;
+use lib $FindBin::Bin;
+use FaultTolerance;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,23 +19,7 @@ my $seed = $ENV{FT_SEED} // int(rand(1_000_000_000));
 my $seconds = $ENV{FT_SECONDS} // 25;
 note "FT_SEED=$seed FT_SECONDS=$seconds";
 
-my $node = PostgreSQL::Test::Cluster->new('sequences');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'fault_tolerance'
-fault_tolerance.workers = off
-fault_tolerance.recovery_backoff = 0
-fault_tolerance.recovery_max_attempts = 3
-fault_tolerance.checkpoint_retention = 5
-fsync = off
-});
-$node->start;
-$node->safe_psql('postgres', q{
-CREATE EXTENSION fault_tolerance;
-CREATE ROLE app LOGIN;
-GRANT USAGE ON SCHEMA ft TO app;
-GRANT CREATE ON SCHEMA public TO app;
-});
+my $node = new_node_by_hand('sequences');
 $node->safe_psql('postgres', q{
 CREATE TABLE ledger (n bigint GENERATED ALWAYS AS IDENTITY, execution uuid, task text, kind text, in_order boolean);
 CREATE INDEX ON ledger (execution, task, n);

@@ -12,6 +12,7 @@ use Test::More;
 
 our @EXPORT = qw(
   new_node
+  new_node_by_hand
   scheduler_state
   scheduler_pid
   wait_for_scheduler
@@ -36,6 +37,34 @@ fault_tolerance.recovery_interval = '1h'
 max_prepared_transactions = 5
 autovacuum = off
 log_line_prefix = '%m [%p] %b %d '
+});
+    return $node;
+}
+
+# A server that is started, in which nothing is done unless it is called, and
+# role app, which has all that an application needs.
+sub new_node_by_hand
+{
+    my ($name) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+
+    $node->init;
+    $node->append_conf(
+        'postgresql.conf', q{
+shared_preload_libraries = 'fault_tolerance'
+fault_tolerance.workers = off
+fault_tolerance.recovery_backoff = 0
+fault_tolerance.recovery_max_attempts = 3
+fault_tolerance.checkpoint_retention = 5
+fsync = off
+});
+    $node->start;
+    $node->safe_psql(
+        'postgres', q{
+CREATE EXTENSION fault_tolerance;
+CREATE ROLE app LOGIN;
+GRANT USAGE ON SCHEMA ft TO app;
+GRANT CREATE ON SCHEMA public TO app;
 });
     return $node;
 }
