@@ -307,6 +307,43 @@ ft_wake_owner(Oid dboid, Oid owner)
 }
 
 /*
+ * An executor of this owner that waits for work; NULL if there is none.  From
+ * now on it counts as at work, so that the next step wakes another.  The
+ * caller holds the lock.
+ */
+static Latch *
+take_waiting_executor(Oid dboid, Oid owner)
+{
+	for (int i = 0; i < ft_shared->max_executors; i++)
+	{
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if (executor->dboid == dboid && executor->owner == owner &&
+			executor->process.state == FT_WORKER_SLEEPING)
+		{
+			executor->process.state = FT_WORKER_RUNNING;
+			return executor->process.latch;
+		}
+	}
+	return NULL;
+}
+
+/* Wake an executor of this owner that waits for work; false if none does. */
+bool
+ft_wake_waiting_executor(Oid dboid, Oid owner)
+{
+	Latch	   *latch;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	latch = take_waiting_executor(dboid, owner);
+	LWLockRelease(ft_shared->lock);
+
+	if (latch != NULL)
+		SetLatch(latch);
+	return latch != NULL;
+}
+
+/*
  * A step of an owner has become due.  An executor of his that waits for work
  * is woken.  Those that are busy look for more by themselves before they wait;
  * the scheduler comes only into it where there is none at all, or where there
@@ -315,32 +352,22 @@ ft_wake_owner(Oid dboid, Oid owner)
 void
 ft_wake_executor(Oid dboid, Oid owner)
 {
-	FtExecutorSlot *waiting = NULL;
 	FtDatabaseSlot *slot;
-	Latch	   *latch = NULL;
+	Latch	   *latch;
 	bool		any = false;
 	bool		room = false;
 	bool		looked;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < ft_shared->max_executors && waiting == NULL; i++)
+	latch = take_waiting_executor(dboid, owner);
+	for (int i = 0; i < ft_shared->max_executors && latch == NULL; i++)
 	{
 		FtExecutorSlot *executor = &ft_shared->executors[i];
 
 		if (!OidIsValid(executor->dboid))
 			room = true;
 		else if (executor->dboid == dboid && executor->owner == owner)
-		{
 			any = true;
-			if (executor->process.state == FT_WORKER_SLEEPING)
-				waiting = executor;
-		}
-	}
-	if (waiting != NULL)
-	{
-		/* so that the next step wakes another */
-		waiting->process.state = FT_WORKER_RUNNING;
-		latch = waiting->process.latch;
 	}
 	slot = ft_slot_find(dboid);
 	looked = slot != NULL &&
@@ -349,7 +376,7 @@ ft_wake_executor(Oid dboid, Oid owner)
 
 	if (latch != NULL)
 		SetLatch(latch);
-	else if (waiting == NULL && (!any || (room && !looked)))
+	else if (!any || (room && !looked))
 		ft_wake_owner(dboid, owner);
 }
 

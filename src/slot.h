@@ -177,6 +177,7 @@ extern void ft_last_error_set(FtLastError *error, int sqlstate,
 extern void ft_wake_database(Oid dboid);
 extern void ft_wake_owner(Oid dboid, Oid owner);
 extern void ft_wake_executor(Oid dboid, Oid owner);
+extern bool ft_wake_waiting_executor(Oid dboid, Oid owner);
 extern void ft_wake_launcher(bool rescan);
 extern void ft_restart_schedulers(Oid dboid);
 extern void ft_wake_schedulers_waiting_for_executor(void);

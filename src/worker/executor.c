@@ -593,6 +593,7 @@ work(Executor *self)
 		return;
 	}
 	self->waiting = false;
+	self->idle_since = 0;
 	if (self->worked)
 		reset_session();
 	self->worked = true;
@@ -632,7 +633,8 @@ rest(Executor *self)
 	if (!self->waiting)
 	{
 		self->waiting = true;
-		self->idle_since = GetCurrentTimestamp();
+		if (self->idle_since == 0)
+			self->idle_since = GetCurrentTimestamp();
 		publish_idle(self);
 		return true;
 	}

@@ -6,13 +6,13 @@
  *
  * One owner of one database has one executor, which works off all that is due
  * for that owner, and gets further ones, one at a time, only while those it has
- * are busy and something is due.  A scheduler that finds no place says so in its slot and is
- * woken when an executor leaves.
+ * are busy and something is due: an idle one is woken instead.  A scheduler
+ * that finds no place says so in its slot and is woken when an executor leaves.
  *
  * What is due for an owner may not be there to be done: somebody has the
  * execution's row locked, for as long as he likes.  An executor that found
  * nothing makes its owner rest for a while, or one would be started after the
- * other.
+ * other.  Those that are there are woken all the same.
  *
  * Locking: ft_shared->lock.  A slot belongs to whoever assigned it until the
  * worker has attached to it, and to the worker from then on.
@@ -265,25 +265,31 @@ in_turn(List *owners)
 	return list_concat(after, before);
 }
 
-/* Of these owners, those who do not rest; and when the next will not. */
+/*
+ * Wake the executors of these owners that wait for work, and return the owners
+ * who have none such and do not rest: they need one more.  *look_at is when to
+ * look again.
+ */
 static List *
-awake(FtDatabaseSlot *slot, List *owners, TimestampTz now, TimestampTz *rests_until)
+unserved(FtDatabaseSlot *slot, List *owners, TimestampTz now, TimestampTz *look_at)
 {
 	List	   *result = NIL;
 	ListCell   *cell;
 
-	*rests_until = DT_NOEND;
+	*look_at = DT_NOEND;
 	foreach(cell, owners)
 	{
-		TimestampTz until;
+		Oid			owner = lfirst_oid(cell);
+		bool		woken = ft_wake_waiting_executor(slot->dboid, owner);
+		TimestampTz rests_until;
 
 		LWLockAcquire(ft_shared->lock, LW_SHARED);
-		until = ft_owner_rests_until(slot, lfirst_oid(cell), now);
+		rests_until = ft_owner_rests_until(slot, owner, now);
 		LWLockRelease(ft_shared->lock);
-		if (until == 0)
-			result = lappend_oid(result, lfirst_oid(cell));
-		else
-			*rests_until = Min(*rests_until, until);
+		if (rests_until == 0 && !woken)
+			result = lappend_oid(result, owner);
+		*look_at = Min(*look_at, rests_until != 0 ? rests_until :
+					   TimestampTzPlusMilliseconds(now, FT_LOOK_INTERVAL_MS));
 	}
 	return result;
 }
@@ -296,11 +302,10 @@ TimestampTz
 ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 {
 	ListCell   *cell;
-	TimestampTz retry_at = DT_NOEND;
-	TimestampTz rests_until;
+	TimestampTz retry_at;
 	bool		waits = false;
 
-	owners = awake(slot, owners, now, &rests_until);
+	owners = unserved(slot, owners, now, &retry_at);
 	if (owners != NIL && slot->executor_retry_at > now)
 		retry_at = slot->executor_retry_at;
 	else if (owners != NIL)
@@ -313,23 +318,18 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 			if (!start_executor(slot, lfirst_oid(cell), false))
 			{
 				waits = true;
+				retry_at = TimestampTzPlusMilliseconds(now, NO_PLACE_RETRY_MS);
 				break;
 			}
 		}
 
-		/*
-		 * What became due by time alone has woken nobody; and what all
-		 * executors of its owner are too busy for gets a further one.
-		 */
+		/* What all executors of its owner are too busy for gets a further one. */
 		foreach(cell, owners)
 		{
 			if (waits)
 				break;
-			ft_wake_executor(slot->dboid, lfirst_oid(cell));
 			(void) start_executor(slot, lfirst_oid(cell), true);
 		}
-		retry_at = TimestampTzPlusMilliseconds(now, waits ? NO_PLACE_RETRY_MS :
-											   FT_LOOK_INTERVAL_MS);
 	}
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
@@ -337,7 +337,7 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 	if (waits)
 		rouse_executors(InvalidOid);
 	LWLockRelease(ft_shared->lock);
-	return Min(retry_at, rests_until);
+	return retry_at;
 }
 
 /* Give up executors that were registered and never appeared. */

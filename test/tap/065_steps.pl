@@ -273,6 +273,28 @@ is( alice("SELECT max(attempt), max(losses), max(failures) FROM ft.orchestration
     '1|0|0', 'nobody is charged for it');
 
 #
+# An operator has a step begun anew, just when its first attempt comes to its
+# end: that waits for the operator's transaction, finds that it is not the
+# current one, and takes back what it did.
+#
+forget();
+close_gate('race');
+$execution = alice(q{SELECT ft.submit($$INSERT INTO ledger (what) VALUES ('race'); SELECT wait_at('race')$$)});
+await("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'",
+    'a step runs');
+my $operator = $node->background_psql('postgres');
+$operator->query_safe('BEGIN');
+$operator->query_safe("SELECT ft.recover_from_failure('$execution', 'TRANSIENT')");
+open_gate('race');
+await("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event_type = 'Lock'",
+    'and ends while an operator has it begun anew');
+$operator->query_safe('COMMIT');
+$operator->quit;
+becomes($execution, 'COMPLETED', 'it goes on');
+is( alice("SELECT attempt FROM ft.orchestration_tasks"), '2', 'with its second attempt');
+ledger_is('race', 1, 'and what it does is there once');
+
+#
 # Executors that are lost: terminated, and killed with the whole server.
 #
 sub lose_executors
