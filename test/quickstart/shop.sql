@@ -1,9 +1,8 @@
 -- What quickstart works on: a shop with orders of several steps each.
 --
--- Each order is an execution; its steps are SQL that the outside worker runs
--- in one transaction with the report that the step is complete.  Every step
--- and every compensation leaves a line in the ledger, so that afterwards it
--- can be counted what happened and how often.
+-- An order is placed in one transaction, with the execution that works it off.
+-- Every step and every compensation leaves a line in the ledger, so that
+-- afterwards it can be counted what happened and how often.
 CREATE EXTENSION fault_tolerance;
 CREATE EXTENSION pg_cron;
 
@@ -17,9 +16,11 @@ CREATE TABLE shop.account (
     balance numeric NOT NULL CHECK (balance >= 0));
 INSERT INTO shop.account
 VALUES ('ada', 100), ('bob', 100), ('eve', 100);
+INSERT INTO shop.account SELECT format('customer %s', n), 100000 FROM generate_series(1, 50) AS n;
 
 CREATE TABLE shop.stock (item text PRIMARY KEY, pieces int NOT NULL CHECK (pieces >= 0));
 INSERT INTO shop.stock VALUES ('lamp', 100), ('desk', 0);
+INSERT INTO shop.stock SELECT format('book %s', n), 100000 FROM generate_series(1, 50) AS n;
 
 CREATE TABLE shop.carrier (name text PRIMARY KEY);
 INSERT INTO shop.carrier VALUES ('post');
@@ -32,8 +33,6 @@ CREATE TABLE shop.ledger (
     action text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp());
 
--- The orders: which execution each is.  All have the same steps; what fails in
--- which is in the data.
 CREATE TABLE shop.orders (order_no text PRIMARY KEY, execution_id uuid NOT NULL);
 
 CREATE FUNCTION shop.reserve(order_no text, item text, pieces int) RETURNS void
@@ -60,42 +59,42 @@ BEGIN ATOMIC
     INSERT INTO shop.ledger (order_no, action) VALUES (order_no, 'book');
 END;
 
--- These two are under way for as long as another session keeps the gate shut.
+-- These two are under way for as long as somebody holds the order back.
 CREATE FUNCTION shop.pack(order_no text) RETURNS void
 LANGUAGE sql
 BEGIN ATOMIC
-    SELECT pg_advisory_xact_lock_shared(1);
+    SELECT pg_advisory_xact_lock_shared(hashtext(order_no));
     INSERT INTO shop.ledger (order_no, action) VALUES (order_no, 'pack');
 END;
 
 CREATE FUNCTION shop.refund(order_no text, customer text, amount numeric) RETURNS void
 LANGUAGE sql
 BEGIN ATOMIC
-    SELECT pg_advisory_xact_lock_shared(1);
+    SELECT pg_advisory_xact_lock_shared(hashtext(order_no));
     SELECT shop.charge(order_no, customer, -amount);
 END;
 
+-- What an order is: $1 is the input that it was started with.
+SELECT ft.define_orchestration('order', $$[
+    {"name": "reserve",
+     "command": "SELECT shop.reserve($1 ->> 'order', $1 ->> 'item', 1)",
+     "compensation": "SELECT shop.reserve($1 ->> 'order', $1 ->> 'item', -1)"},
+    {"name": "charge", "depends_on": ["reserve"], "critical": true,
+     "command": "SELECT shop.charge($1 ->> 'order', $1 ->> 'customer', ($1 ->> 'amount')::numeric)",
+     "compensation": "SELECT shop.refund($1 ->> 'order', $1 ->> 'customer', ($1 ->> 'amount')::numeric)"},
+    {"name": "book", "depends_on": ["charge"],
+     "command": "SELECT shop.book($1 ->> 'order', $1 ->> 'carrier')"},
+    {"name": "pack", "depends_on": ["book"],
+     "command": "SELECT shop.pack($1 ->> 'order')"}]$$) AS definition \gset
+
+-- Committed, the order is placed and will be worked off; rolled back, neither.
 CREATE FUNCTION shop.place(order_no text, customer text, item text, amount numeric, carrier text)
-RETURNS uuid LANGUAGE plpgsql AS $$
-DECLARE
-    execution uuid := ft.create_execution(state => jsonb_build_object('order', order_no));
-BEGIN
-    INSERT INTO shop.orders VALUES (order_no, execution);
-    PERFORM ft.add_task(execution, 'reserve',
-        command => format('SELECT shop.reserve(%L, %L, 1)', order_no, item),
-        compensation => format('SELECT shop.reserve(%L, %L, -1)', order_no, item));
-    PERFORM ft.add_task(execution, 'charge',
-        command => format('SELECT shop.charge(%L, %L, %s)', order_no, customer, amount),
-        compensation => format('SELECT shop.refund(%L, %L, %s)', order_no, customer, amount),
-        critical => true, depends_on => '{reserve}');
-    PERFORM ft.add_task(execution, 'book',
-        command => format('SELECT shop.book(%L, %L)', order_no, carrier),
-        depends_on => '{charge}');
-    PERFORM ft.add_task(execution, 'pack',
-        command => format('SELECT shop.pack(%L)', order_no),
-        depends_on => '{book}');
-    RETURN execution;
-END $$;
+RETURNS void LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO shop.orders VALUES (order_no, ft.start('order', jsonb_build_object(
+        'order', order_no, 'customer', customer, 'item', item, 'amount', amount, 'carrier', carrier)));
+END;
+CREATE SEQUENCE shop.order_number;
 
 -- The orders as the tables of the extension have them.
 CREATE VIEW shop.progress AS
@@ -110,10 +109,7 @@ SELECT o.order_no, e.status,
 CREATE VIEW shop.failures AS
 SELECT o.order_no, f.failure_type, f.sqlstate, left(f.failure_message, 34) AS failure_message,
        f.recovery_action AS action, f.recovery_strategy AS by,
-       date_trunc('milliseconds', f.recovered_at - f.failure_timestamp) AS took,
-       CASE WHEN f.recovered_at > pg_postmaster_start_time()
-            THEN date_trunc('milliseconds', f.recovered_at - pg_postmaster_start_time())
-       END AS after_restart
+       date_trunc('milliseconds', f.recovered_at - f.failure_timestamp) AS took
   FROM shop.orders AS o
   JOIN ft.orchestration_failures AS f USING (execution_id)
  ORDER BY f.failure_timestamp;

@@ -4,11 +4,12 @@
 #
 # Installs what is missing, builds and installs the extension, makes a private
 # primary and a streaming standby, then: load by pgbench, sessions that block
-# one another, a table full of dead tuples, a standby that lags; and three
-# orders worked by outside workers, of which one fails transiently, one
-# permanently and one partially, while the server is killed.  Shows what the
-# extension says about all that, and that its background worker recovered each
-# order by itself.  Ends with an error if any of it is not so.
+# one another, a table full of dead tuples, a standby that lags; and a shop
+# whose orders come in all the time, each of them four steps that the server
+# runs by itself, of which one order fails transiently, one permanently and one
+# partially, while the server is killed.  Shows what the extension says about
+# all that, and that each order ended as it should, with each step done once.
+# Ends with an error if any of it is not so.
 #
 # The servers stay up, to look around; make quickstart-stop removes them.
 #
@@ -142,6 +143,7 @@ cron.use_background_workers = on
 cron.database_name = 'shop'
 max_worker_processes = 16
 max_prepared_transactions = 10
+fault_tolerance.max_executors = 6
 CONF
 start_server "$QUICKSTART/primary"
 PRIMARY_PID=$SERVER_PID
@@ -238,33 +240,36 @@ close_session forgotten
 
 # --- what goes wrong in an orchestration -----------------------------------
 
-step "three orders of four steps each, worked from outside"
+step "orders of four steps each: 50 a second, and three with which something is wrong"
+start_orders()
+{
+    shop PGAPPNAME=orders pgbench -n -c 2 -R 50 -T 600 -f "$WORK/tree/test/quickstart/place_order.sql" \
+        > "$WORK/tmp/orders.log" 2>&1 &
+}
+start_orders
 open_session lock-holder
 send lock-holder "BEGIN; UPDATE shop.account SET balance = balance WHERE customer = 'ada';"
-open_session gate
-send gate "SELECT pg_advisory_lock(1);"
-wait_for "the row and the gate are locked" \
-    "SELECT count(*) = 2 FROM pg_stat_activity WHERE application_name IN ('lock-holder', 'gate') AND state IN ('idle', 'idle in transaction') AND query <> ''"
+open_session held-back
+send held-back "SELECT pg_advisory_lock(hashtext('ada')), pg_advisory_lock(hashtext('eve'));"
+wait_for "the account and the orders are locked" \
+    "SELECT count(*) = 2 FROM pg_stat_activity WHERE application_name IN ('lock-holder', 'held-back') AND state IN ('idle', 'idle in transaction') AND query <> ''"
 echo "  ada's order finds the account locked by another session"
 echo "  bob's order is for a desk, and there are none"
 echo "  eve's order goes to a carrier that does not exist, found after the money was taken"
-place()
-{
-    shop psql -X -q -A -t -v ON_ERROR_STOP=1 -c "SELECT shop.place($1)"
-}
 for order in "'ada', 'ada', 'lamp', 30, 'post'" "'bob', 'bob', 'desk', 80, 'post'" "'eve', 'eve', 'lamp', 30, 'owl'"; do
-    execution=$(place "$order")
-    shop bash "$WORK/tree/test/quickstart/worker.sh" "$execution" > "$WORK/tmp/worker.log" 2>&1 &
-    WORKERS+=($!)
+    shop psql -X -q -A -t -v ON_ERROR_STOP=1 -c "SELECT shop.place($order)" > /dev/null
 done
 
-wait_for "ada's order met the locked row" "SELECT count(*) > 0 FROM ft.orchestration_failures WHERE sqlstate = '55P03'"
+wait_for "ada's order met the locked row" \
+    "SELECT count(*) > 0 FROM shop.failures WHERE order_no = 'ada' AND sqlstate = '55P03'"
 close_session lock-holder
-wait_for "bob's order is rolled back" \
-    "SELECT status = 'ROLLED_BACK' FROM shop.orders JOIN ft.orchestration_executions USING (execution_id) WHERE order_no = 'bob'"
+wait_for "bob's order is rolled back" "SELECT status = 'ROLLED_BACK' FROM shop.progress WHERE order_no = 'bob'"
 wait_for "a step of ada's order and a compensation of eve's are under way" \
     "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-show "TABLE shop.progress"
+wait_for "100 other orders are placed" "SELECT count(*) > 100 FROM shop.orders"
+NAMED="order_no IN ('ada', 'bob', 'eve')"
+show "SELECT * FROM shop.progress WHERE $NAMED"
+show "SELECT * FROM ft.orchestration_summary"
 
 step "kill -9 of the server, in the middle of a step of ada's order and of a compensation of eve's"
 {
@@ -284,18 +289,25 @@ while left=$(processes_in "$QUICKSTART/primary/data") && [ -n "$left" ]; do
 done
 start_server "$QUICKSTART/primary"
 start_pgbench
-for pid in "${WORKERS[@]}"; do
-    wait "$pid" || failed "a worker ended badly: $(cat "$WORK/tmp/worker.log")"
-done
-wait_for "every failure is recovered" "SELECT count(*) > 0 AND bool_and(recovered) FROM ft.orchestration_failures"
+start_orders
+wait_for "more orders come in" \
+    "SELECT count(*) > 50 FROM shop.orders JOIN ft.orchestration_executions USING (execution_id) WHERE created_at > pg_postmaster_start_time()"
+wait_for "no more come in" \
+    "SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity WHERE application_name = 'orders'"
+wait_for "every order has come to its end" \
+    "SELECT bool_and(status IN ('COMPLETED', 'ROLLED_BACK', 'COMPENSATED')) FROM shop.progress"
 
 step "what became of them, unasked"
-show "TABLE shop.progress"
-show "TABLE shop.failures"
-show "SELECT order_no, string_agg(action, ', ' ORDER BY at) AS ledger FROM shop.ledger GROUP BY 1 ORDER BY 1"
-echo "  (eve's took longer because the server was killed in between)"
+show "SELECT * FROM shop.progress WHERE $NAMED"
+show "SELECT * FROM shop.failures WHERE $NAMED"
+show "SELECT order_no, string_agg(action, ', ' ORDER BY at) AS ledger FROM shop.ledger WHERE $NAMED GROUP BY 1 ORDER BY 1"
+show "SELECT event_time::time(3), event, task_name, attempt, detail FROM ft.orchestration_timeline((SELECT execution_id FROM shop.orders WHERE order_no = 'ada'))"
+show "SELECT status, count(*), count(*) FILTER (WHERE created_at < pg_postmaster_start_time()) AS placed_before_the_kill
+  FROM ft.orchestration_executions GROUP BY status"
+show "SELECT min(started_at) - pg_postmaster_start_time() AS first_step_after_restart
+  FROM ft.orchestration_tasks WHERE started_at > pg_postmaster_start_time()"
 echo
-ORDERS="SELECT count(*) = 1 FROM shop.orders JOIN ft.orchestration_executions USING (execution_id) WHERE order_no ="
+ORDERS="SELECT count(*) = 1 FROM shop.progress WHERE order_no ="
 LEDGER="SELECT coalesce(string_agg(action, ' ' ORDER BY at), '') FROM shop.ledger WHERE order_no ="
 verify "ada's order, which failed transiently, was retried and is complete" "$ORDERS 'ada' AND status = 'COMPLETED'"
 verify "each of its steps happened exactly once, also the one that the crash interrupted" \
@@ -305,13 +317,18 @@ verify "nothing of it happened" "SELECT ($LEDGER 'bob') = ''"
 verify "eve's order, which failed partially, was compensated" "$ORDERS 'eve' AND status = 'COMPENSATED'"
 verify "each of its steps was undone exactly once, in reverse, across the crash" \
     "SELECT ($LEDGER 'eve') = 'reserve charge refund unreserve'"
+verify "every other order is complete, each of its steps happened exactly once" \
+    "SELECT count(*) > 150 AND bool_and(status = 'COMPLETED') AND bool_and(($LEDGER o.order_no) = 'reserve charge book pack')
+       FROM shop.progress AS o WHERE NOT $NAMED"
 verify "the accounts and the stock agree" \
-    "SELECT (SELECT string_agg(customer || ' ' || balance, ', ' ORDER BY customer) FROM shop.account) = 'ada 70, bob 100, eve 100'
-        AND (SELECT pieces FROM shop.stock WHERE item = 'lamp') = 99"
-verify "all of it by the background worker" \
-    "SELECT count(*) >= 4 AND bool_and(recovery_strategy = 'AUTO') FROM ft.orchestration_failures"
+    "SELECT (SELECT string_agg(customer || ' ' || balance, ', ' ORDER BY customer) FROM shop.account WHERE customer !~ '^customer') = 'ada 70, bob 100, eve 100'
+        AND (SELECT pieces FROM shop.stock WHERE item = 'lamp') = 99
+        AND (SELECT sum(100000 - balance) FROM shop.account WHERE customer ~ '^customer') =
+            (SELECT count(*) FROM shop.orders WHERE NOT $NAMED)"
+verify "all of it by the background workers" \
+    "SELECT count(*) >= 3 AND bool_and(recovery_strategy = 'AUTO') FROM ft.orchestration_failures"
 verify "at once, without waiting for its interval: retries and rollbacks within a second" \
-    "SELECT bool_and(recovered_at - failure_timestamp < interval '1 s') FROM ft.orchestration_failures WHERE recovery_action <> 'COMPENSATE'"
+    "SELECT bool_and(took < interval '1 s') FROM shop.failures WHERE order_no IN ('ada', 'bob')"
 verify "what is stored of the executions has no contradiction" \
     "SELECT count(*) = 0 FROM shop.orders, ft.validate_execution(execution_id)"
 verify "pg_cron would do the same where the library is not preloaded" \
