@@ -9,47 +9,15 @@
 # its own that it drops again.  FT_BENCH_SESSIONS, FT_BENCH_SCENES and
 # FT_BENCH_ROUNDS change what is measured.
 set -euo pipefail
+# shellcheck source=test/bench/scene.bash
+. "$(dirname "$0")/scene.bash"
 
 sessions=${FT_BENCH_SESSIONS:-50 200 500 1000}
 scenes=${FT_BENCH_SCENES:-row relation chain}
 rounds=${FT_BENCH_ROUNDS:-5}
-database=ft_bench_blocking
-folder=$(mktemp -d)
-maintenance=${PGDATABASE:-postgres}
-waiters=
-holder=
 
-# Ends the scene: first the sessions that wait, then the one that holds.
-end_scene() {
-    if [ -n "$waiters" ]; then
-        kill "$waiters" 2>/dev/null || true
-        wait "$waiters" 2>/dev/null || true
-        waiters=
-    fi
-    for _ in $(seq 300); do
-        [ "$(psql -XqAt -d "$maintenance" -c "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                 WHERE application_name = 'ft_bench_waiter'" 2>/dev/null)" = 0 ] && break
-        sleep 0.1
-    done
-    if [ -n "$holder" ]; then
-        exec 9>&-
-        wait "$holder" 2>/dev/null || true
-        holder=
-    fi
-}
-
-cleanup() {
-    end_scene
-    rm -rf "$folder"
-    psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" >/dev/null 2>&1 || true
-}
-trap cleanup EXIT
-
-export PGOPTIONS='-c client_min_messages=warning'
-psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" -c "CREATE DATABASE $database"
-export PGDATABASE=$database
-psql -XqAt -v ON_ERROR_STOP=1 >/dev/null <<'SQL'
-CREATE EXTENSION fault_tolerance;
+own_database ft_bench_blocking
+psql -XqAt -v ON_ERROR_STOP=1 > /dev/null << 'SQL'
 CREATE TABLE account (id int PRIMARY KEY, balance int) WITH (autovacuum_enabled = off);
 INSERT INTO account SELECT n, 100 FROM generate_series(0, 10000) AS n;
 SQL
@@ -76,43 +44,25 @@ declare -A titles=(
     [chain]='each on the one before'
 )
 
-# Waits until so many sessions wait for a lock of a type, at most a minute.
-await() {
-    local n=$1 type=$2 seen=0
-    for _ in $(seq 600); do
-        seen=$(psql -XqAt -c "SELECT count(*) FROM pg_stat_activity
-                 WHERE application_name = 'ft_bench_waiter' AND wait_event_type = 'Lock'
-                   AND wait_event ~ '$type'")
-        [ "$seen" -ge "$n" ] && return
-        sleep 0.1
-    done
-    echo "blocking: only $seen of $n sessions wait" >&2
-    exit 1
+# Until so many sessions wait for a lock of a type.
+await_waiters() {
+    await "SELECT count(*) = $1 FROM pg_stat_activity
+            WHERE application_name = 'waiter' AND wait_event_type = 'Lock' AND wait_event ~ '$2'"
 }
 
 # Nobody may check for deadlocks while time is taken: see the storm's test.
 begin_scene() {
     local scene=$1 n=$2
-    mkfifo "$folder/holder"
-    psql -XqAt <"$folder/holder" >/dev/null 2>&1 &
-    holder=$!
-    exec 9>"$folder/holder"
-    rm "$folder/holder"
-    printf 'BEGIN;\n%s\n' "${holds[$scene]}" >&9
-    for _ in $(seq 100); do
-        [ "$(psql -XqAt -c "SELECT count(*) FROM pg_locks WHERE mode IN ('AccessExclusiveLock', 'RowExclusiveLock')
-                 AND relation = 'account'::regclass AND granted")" -ge 1 ] && break
-        sleep 0.1
-    done
-    printf '%s\n' "${waits[$scene]}" >"$folder/wait.sql"
-    PGAPPNAME=ft_bench_waiter PGOPTIONS="$PGOPTIONS -c deadlock_timeout=1h" \
-        pgbench -n -c "$n" -j 2 -t 1 -f "$folder/wait.sql" >/dev/null 2>&1 &
-    waiters=$!
+    open_holder
+    tell "BEGIN; ${holds[$scene]}"
+    await "SELECT count(*) >= 1 FROM pg_locks WHERE mode IN ('AccessExclusiveLock', 'RowExclusiveLock')
+              AND relation = 'account'::regclass AND granted"
+    PGOPTIONS="$PGOPTIONS -c deadlock_timeout=1h" hold "$n" waiter "${waits[$scene]}"
     if [ "$scene" = chain ]; then
-        await "$n" advisory
-        printf 'SELECT pg_advisory_unlock(1);\n' >&9
+        await_waiters "$n" advisory
+        tell 'SELECT pg_advisory_unlock(1);'
     fi
-    await "$n" 'tuple|transactionid|relation'
+    await_waiters "$n" 'tuple|transactionid|relation'
 }
 
 cat >"$folder/chains.sql" <<'SQL'
@@ -173,7 +123,7 @@ SQL
     fi
 }
 
-# Median latencies in ms of scripts.  They take turns, in rounds, so that what
+# Median latencies in ms of several scripts.  They take turns, in rounds, so that what
 # else runs on the machine meets them alike.
 medians() {
     local rounds=$1 times=$2 script

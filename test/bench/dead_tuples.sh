@@ -6,33 +6,18 @@
 # its own that it drops again.  FT_BENCH_TABLES and FT_BENCH_DEAD change the
 # number of tables and of those to report.
 set -euo pipefail
+# shellcheck source=test/bench/scene.bash
+. "$(dirname "$0")/scene.bash"
 
 tables=${FT_BENCH_TABLES:-20000}
 dead=${FT_BENCH_DEAD:-200}
 runs=${FT_BENCH_RUNS:-51}
-database=ft_bench_dead_tuples
-folder=$(mktemp -d)
-maintenance=${PGDATABASE:-postgres}
 
-cleanup() {
-    rm -rf "$folder"
-    psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database" >/dev/null 2>&1 || true
-}
-trap cleanup EXIT
-
-export PGOPTIONS='-c client_min_messages=warning'
-psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database" -c "CREATE DATABASE $database"
-export PGDATABASE=$database
-
-# In transactions of a few hundred tables: each takes a place in the lock table.
+own_database ft_bench_dead_tuples
+create_tables "$tables" 'CREATE TABLE NAME (id integer PRIMARY KEY, t text) WITH (autovacuum_enabled = off);
+    INSERT INTO NAME VALUES (1)'
 psql -XqAt -v ON_ERROR_STOP=1 >/dev/null <<SQL
-CREATE EXTENSION fault_tolerance;
 SET synchronous_commit = off;
-SELECT format('DO \$\$BEGIN FOR i IN %s .. %s LOOP EXECUTE format(
-    ''CREATE TABLE %%I (id integer PRIMARY KEY, t text) WITH (autovacuum_enabled = off)'',
-    ''table_'' || i); EXECUTE format(''INSERT INTO %%I VALUES (1)'', ''table_'' || i);
-    END LOOP; END\$\$', n, least(n + 499, $tables))
-  FROM generate_series(1, $tables, 500) AS n \gexec
 SELECT format('INSERT INTO %I SELECT generate_series(2, 1501)', 'table_' || n),
        format('DELETE FROM %I WHERE id > 1', 'table_' || n)
   FROM generate_series(1, $tables, greatest($tables / $dead, 1)) AS n \gexec
@@ -72,16 +57,6 @@ if [ "$ours" != "$theirs" ]; then
     echo "dead_tuples: the answers differ: $ours and $theirs" >&2
     exit 1
 fi
-
-# Median latency in ms of a script; more arguments go to pgbench.
-median() {
-    local script=$1
-    shift
-    rm -f "$folder"/log*
-    pgbench -n -t "$runs" -f "$folder/$script.sql" -l --log-prefix="$folder/log" "$@" >/dev/null 2>&1
-    cat "$folder"/log* | awk '{print $3}' | sort -n |
-        awk '{v[NR] = $1} END {printf "%.2f", v[int((NR + 1) / 2)] / 1000}'
-}
 
 printf 'dead tuples: %s tables, %s to report, %s runs, medians in ms\n' "$tables" "${ours%%|*}" "$runs"
 row() {

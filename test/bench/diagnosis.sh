@@ -10,72 +10,21 @@
 # and FT_BENCH_WAITERS change the numbers of tables, of sessions that stand by
 # and of those that wait, FT_BENCH_RUNS how often each is asked.
 set -euo pipefail
+# shellcheck source=test/bench/scene.bash
+. "$(dirname "$0")/scene.bash"
 
 tables=${FT_BENCH_TABLES:-5000}
 sessions=${FT_BENCH_SESSIONS:-500}
 waiters=${FT_BENCH_WAITERS:-100}
 runs=${FT_BENCH_RUNS:-21}
-database=ft_bench_diagnosis
-folder=$(mktemp -d)
-maintenance=${PGDATABASE:-postgres}
-crowd=()
 
-cleanup() {
-    for pid in "${crowd[@]}"; do
-        kill "$pid" 2>/dev/null || true
-    done
-    psql -XqAt -d "$maintenance" -c "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '$database'" >/dev/null 2>&1 || true
-    wait 2>/dev/null || true
-    rm -rf "$folder"
-    psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" >/dev/null 2>&1 || true
-}
-trap cleanup EXIT
-
-export PGOPTIONS='-c client_min_messages=warning'
-psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" -c "CREATE DATABASE $database"
-export PGDATABASE=$database
-
-# In transactions of a few hundred tables: each takes a place in the lock table.
-psql -XqAt -v ON_ERROR_STOP=1 >/dev/null <<SQL
-CREATE EXTENSION fault_tolerance;
-SET synchronous_commit = off;
-SELECT format('DO \$\$BEGIN FOR i IN %s .. %s LOOP EXECUTE format(
-    ''CREATE TABLE %%I (id integer PRIMARY KEY, n integer) WITH (autovacuum_enabled = off)'', ''table_'' || i);
-    END LOOP; END\$\$', n, least(n + 199, $tables))
-  FROM generate_series(1, $tables, 200) AS n \gexec
-INSERT INTO table_1 SELECT n, 0 FROM generate_series(1, 40000) AS n;
-VACUUM ANALYZE;
-SQL
-
-# Until a query says so, at most a minute.
-await() {
-    for ((i = 0; i < 600; i++)); do
-        [ "$(psql -XqAt -c "$1")" = t ] && return
-        sleep 0.1
-    done
-    echo "the scene does not come about: $1" >&2
-    exit 1
-}
-
-# pgbench holds the sessions; arguments: how many, name, script.
-hold() {
-    printf '%s\n' "$3" >"$folder/$2.sql"
-    PGAPPNAME=$2 pgbench -n -c "$1" -j 1 -t 1 -f "$folder/$2.sql" >/dev/null 2>&1 &
-    crowd+=($!)
-}
-
-# Median and slowest latency in ms of a statement, in one session.
-median() {
-    rm -f "$folder"/log*
-    printf '%s;\n' "$1" >"$folder/statement.sql"
-    pgbench -n -t "$runs" -f "$folder/statement.sql" -l --log-prefix="$folder/log" >/dev/null 2>&1
-    cat "$folder"/log* | awk '{print $3}' | sort -n |
-        awk '{v[NR] = $1} END {printf "%.2f %.2f", v[int((NR + 1) / 2)] / 1000, v[NR] / 1000}'
-}
+own_database ft_bench_diagnosis
+create_tables "$tables" 'CREATE TABLE NAME (id integer PRIMARY KEY, n integer) WITH (autovacuum_enabled = off)'
+psql -XqAt -c "INSERT INTO table_1 SELECT n, 0 FROM generate_series(1, 40000) AS n" -c "VACUUM ANALYZE"
 
 row() {
     # shellcheck disable=SC2046,SC2183
-    printf '%-40s %10s %10s\n' "$1" $(median "$2")
+    printf '%-40s %10s %10s\n' "$1" $(median_and_slowest "$2")
 }
 
 measure() {

@@ -10,46 +10,16 @@
 # database of its own that it drops again.  FT_BENCH_SESSIONS,
 # FT_BENCH_SAMPLES and FT_BENCH_SCENES change what is measured.
 set -euo pipefail
+# shellcheck source=test/bench/scene.bash
+. "$(dirname "$0")/scene.bash"
 
 sessions=${FT_BENCH_SESSIONS:-100 500 1000}
 samples=${FT_BENCH_SAMPLES:-600}
 scenes=${FT_BENCH_SCENES:-sleep row chain}
-database=ft_bench_history
-folder=$(mktemp -d)
-maintenance=${PGDATABASE:-postgres}
-waiters=
-holder=
+runs=11
 
-end_scene() {
-    if [ -n "$waiters" ]; then
-        kill "$waiters" 2>/dev/null || true
-        wait "$waiters" 2>/dev/null || true
-        waiters=
-    fi
-    for _ in $(seq 300); do
-        [ "$(psql -XqAt -d "$maintenance" -c "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                 WHERE application_name = 'ft_bench_waiter'" 2>/dev/null)" = 0 ] && break
-        sleep 0.1
-    done
-    if [ -n "$holder" ]; then
-        exec 9>&-
-        wait "$holder" 2>/dev/null || true
-        holder=
-    fi
-}
-
-cleanup() {
-    end_scene
-    rm -rf "$folder"
-    psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" >/dev/null 2>&1 || true
-}
-trap cleanup EXIT
-
-export PGOPTIONS='-c client_min_messages=warning'
-psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" -c "CREATE DATABASE $database"
-export PGDATABASE=$database
-psql -XqAt -v ON_ERROR_STOP=1 >/dev/null <<'SQL'
-CREATE EXTENSION fault_tolerance;
+own_database ft_bench_history
+psql -XqAt -v ON_ERROR_STOP=1 > /dev/null << 'SQL'
 CREATE TABLE account (id int PRIMARY KEY, balance int) WITH (autovacuum_enabled = off);
 INSERT INTO account SELECT n, 100 FROM generate_series(0, 10000) AS n;
 SQL
@@ -71,35 +41,22 @@ begin_scene() {
     local scene=$1 n=$2 query="wait_event = 'PgSleep'"
 
     [ "$scene" = sleep ] || query="wait_event_type = 'Lock'"
-    mkfifo "$folder/holder.$scene.$n"
-    psql -XqAt -f "$folder/holder.$scene.$n" >/dev/null &
-    holder=$!
-    exec 9>"$folder/holder.$scene.$n"
-    echo "BEGIN; UPDATE account SET balance = balance + 1 WHERE id = 0;" >&9
-    echo "${does[$scene]}" >"$folder/$scene.sql"
-    PGAPPNAME=ft_bench_waiter pgbench -n -c "$n" -T 3600 -f "$folder/$scene.sql" >/dev/null 2>&1 &
-    waiters=$!
-    for _ in $(seq 1200); do
-        [ "$(psql -XqAt -c "SELECT count(*) FROM pg_stat_activity
-                 WHERE application_name = 'ft_bench_waiter' AND $query" 2>/dev/null)" = "$n" ] && break
-        sleep 0.1
-    done
+    open_holder
+    tell "BEGIN; UPDATE account SET balance = balance + 1 WHERE id = 0;"
+    hold "$n" waiter "${does[$scene]}"
+    await "SELECT count(*) = $n FROM pg_stat_activity WHERE application_name = 'waiter' AND $query"
     # each checks for deadlocks once; what that costs is in test/tap/108_history_storm.pl
     psql -XqAt -c "SELECT pg_sleep(2 + extract(epoch FROM current_setting('deadlock_timeout')::interval))" >/dev/null
 }
 
-# Median in ms of what a query says, or of the time it takes.
+# Median in ms of the numbers that a query answers with.
 median_of() {
     psql -XqAt -v ON_ERROR_STOP=1 -c "$1" | sort -n | awk '{v[NR] = $1} END {printf "%.3f", v[int((NR + 1) / 2)]}'
 }
 
 timed() {
-    local script="$folder/timed.sql"
-
-    echo "$1" >"$script"
-    rm -f "$folder"/log.*
-    (cd "$folder" && pgbench -n -t 11 -f "$script" -l --log-prefix="$folder/log" >/dev/null 2>&1)
-    cat "$folder"/log.* | awk '$2 > 0 {print $3}' | sort -n | awk '{v[NR] = $1} END {printf "%.2f", v[int((NR + 1) / 2)] / 1000}'
+    echo "$1" >"$folder/timed.sql"
+    median timed
 }
 
 printf 'medians in ms; history: what is asked of %s samples\n' "$samples"
@@ -116,10 +73,10 @@ for scene in $scenes; do
         activity=$(timed "SELECT count(*) FROM pg_stat_activity;")
         pids=$(timed "SELECT count(pg_blocking_pids(pid)) FROM pg_stat_activity;")
         all=$(timed "SELECT count(*) FROM ft.session_history('$start');")
-        runs=$(timed "SELECT count(*) FROM ft.session_history_runs('$start');")
+        history_runs=$(timed "SELECT count(*) FROM ft.session_history_runs('$start');")
         blocking=$(timed "SELECT count(*) FROM ft.blocking_history('$start');")
         kept=$(psql -XqAt -c "SELECT count(*) FROM ft.session_history_runs('$start')")
-        printf '%8s | %8s %9s %9s | %9s %9s %11s %8s\n' "$n" "$sample" "$activity" "$pids" "$all" "$runs" "$blocking" "$kept"
+        printf '%8s | %8s %9s %9s | %9s %9s %11s %8s\n' "$n" "$sample" "$activity" "$pids" "$all" "$history_runs" "$blocking" "$kept"
         end_scene
     done
 done

@@ -13,28 +13,19 @@
 # FT_BENCH_CLIENTS, FT_BENCH_SCRIPTS and FT_BENCH_PROTOCOLS change what is
 # measured.
 set -euo pipefail
+# shellcheck source=test/bench/scene.bash
+. "$(dirname "$0")/scene.bash"
 
 portions=${FT_BENCH_PORTIONS:-400}
 clients=${FT_BENCH_CLIENTS:-1}
 protocols=${FT_BENCH_PROTOCOLS:-simple prepared}
 scripts=${FT_BENCH_SCRIPTS:-select tpcb}
 declare -A portion=([select]=500 [tpcb]=100)
-database=ft_bench_statements
-folder=$(mktemp -d)
-maintenance=${PGDATABASE:-postgres}
 
-cleanup() {
-    rm -rf "$folder"
-    psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" >/dev/null 2>&1 || true
-}
-trap cleanup EXIT
-
-export PGOPTIONS='-c client_min_messages=warning -c synchronous_commit=off'
-psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" -c "CREATE DATABASE $database"
-export PGDATABASE=$database
+own_database ft_bench_statements
+export PGOPTIONS="$PGOPTIONS -c synchronous_commit=off"
 pgbench -i -q -s 10 >/dev/null 2>&1
-psql -XqAt -c 'CREATE EXTENSION fault_tolerance' \
-    -c 'CREATE TABLE cost (variant int, nanoseconds bigint)' -c 'VACUUM ANALYZE'
+psql -XqAt -c 'CREATE TABLE cost (variant int, nanoseconds bigint)' -c 'VACUUM ANALYZE'
 
 # Variants: bit 1 is slow statements, bit 2 lock orders.
 cat >"$folder/switch" <<'SQL'

@@ -7,43 +7,19 @@
 # its own that it drops again.  FT_BENCH_SESSIONS and FT_BENCH_RUNS change the
 # number of sessions and of runs.
 set -euo pipefail
+# shellcheck source=test/bench/scene.bash
+. "$(dirname "$0")/scene.bash"
 
 sessions=${FT_BENCH_SESSIONS:-500}
 runs=${FT_BENCH_RUNS:-51}
-database=ft_bench_xmin_horizon
-folder=$(mktemp -d)
-maintenance=${PGDATABASE:-postgres}
-holders=
 
-cleanup() {
-    if [ -n "$holders" ]; then
-        kill "$holders" 2>/dev/null || true
-        wait "$holders" 2>/dev/null || true
-    fi
-    psql -XqAt -d "$maintenance" -c "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '$database'" \
-        -c "DROP DATABASE IF EXISTS $database" >/dev/null 2>&1 || true
-    rm -rf "$folder"
-}
-trap cleanup EXIT
-
-export PGOPTIONS='-c client_min_messages=warning'
-psql -XqAt -d "$maintenance" -c "DROP DATABASE IF EXISTS $database" -c "CREATE DATABASE $database"
-export PGDATABASE=$database
-psql -XqAt -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION fault_tolerance'
+own_database ft_bench_xmin_horizon
 
 # Open transactions, each with an id and a snapshot.
-cat >"$folder/hold.sql" <<'SQL'
-BEGIN ISOLATION LEVEL REPEATABLE READ;
+hold "$sessions" waiter 'BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT pg_current_xact_id();
-SELECT pg_sleep(3600);
-SQL
-pgbench -n -c "$sessions" -j 1 -t 1 -f "$folder/hold.sql" >/dev/null 2>&1 &
-holders=$!
-for _ in $(seq 1 600); do
-    held=$(psql -XqAt -c "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_xid IS NOT NULL")
-    [ "$held" -ge "$sessions" ] && break
-    sleep 0.2
-done
+SELECT pg_sleep(3600);'
+await "SELECT count(*) = $sessions FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_xid IS NOT NULL"
 
 cat >"$folder/ours.sql" <<'SQL'
 SELECT horizon, kind, xmin, xid_age, pid, application_name, state, gid, slot_name, sql FROM ft.xmin_horizon();
@@ -75,17 +51,10 @@ if [ "$ours" -lt "$theirs" ]; then
     exit 1
 fi
 
-median() {
-    rm -f "$folder"/log*
-    pgbench -n -t "$runs" -f "$folder/$1.sql" -l --log-prefix="$folder/log" >/dev/null 2>&1
-    cat "$folder"/log* | awk '{print $3}' | sort -n |
-        awk '{v[NR] = $1} END {printf "%.2f", v[int((NR + 1) / 2)] / 1000}'
-}
-
 a=$(median ours)
 b=$(median data)
 c=$(median views)
-printf 'who holds vacuum back: %s open transactions, %s runs, medians in ms\n' "$held" "$runs"
+printf 'who holds vacuum back: %s open transactions, %s runs, medians in ms\n' "$sessions" "$runs"
 awk -v a="$a" -v b="$b" -v c="$c" 'BEGIN {
     printf "%-44s %8s\n", "all three horizons, with SQL to end each", a
     printf "%-44s %8s\n", "who holds the data horizon", b
