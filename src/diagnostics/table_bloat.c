@@ -145,8 +145,12 @@ describe(Target *target, Relation relation)
 static void
 read_portion(Target *target, Relation relation, BufferAccessStrategy strategy)
 {
-	TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(relation);
+	TransactionId oldest_xmin = InvalidTransactionId;
 	BlockNumber end;
+
+	/* only tables have a horizon */
+	if (!target->is_btree)
+		oldest_xmin = GetOldestNonRemovableTransactionId(relation);
 
 	/* a vacuum may have cut off its end meanwhile; what is new is left out */
 	target->pages = Min(target->pages, RelationGetNumberOfBlocks(relation));

@@ -174,12 +174,12 @@ ft_child_abandon(const pg_uuid_t *execution_id, TimestampTz now)
 
 /*
  * Run the compensations of a child, in the transaction of its parent's: they
- * all take effect, or none does.
+ * all take effect, or none does.  The engine is left while one runs, so what
+ * is claimed needs a context that outlives that.
  */
 static void
-run_compensations(const pg_uuid_t *execution_id, FtEngine *engine)
+run_compensations(const pg_uuid_t *execution_id, FtEngine *engine, MemoryContext context)
 {
-	MemoryContext context = CurrentMemoryContext;
 	FtCompensationClaim claim;
 
 	while (ft_compensation_claim_of(execution_id, engine->caller, &claim, context))
@@ -193,14 +193,14 @@ run_compensations(const pg_uuid_t *execution_id, FtEngine *engine)
 
 /* Compensate one that is locked, or fail. */
 static void
-compensate_now(const pg_uuid_t *execution_id, FtEngine *engine)
+compensate_now(const pg_uuid_t *execution_id, FtEngine *engine, MemoryContext context)
 {
 	FtExecution child;
 
 	ft_execution_read(&child, execution_id, InvalidOid);
 	if (child.status != FT_EXECUTION_COMPENSATING)
 		compensate(&child, GetCurrentTimestamp());
-	run_compensations(execution_id, engine);
+	run_compensations(execution_id, engine, context);
 	ft_execution_read(&child, execution_id, InvalidOid);
 	if (child.status != FT_EXECUTION_COMPENSATED)
 		ereport(ERROR,
@@ -236,7 +236,7 @@ ft_compensate_child(PG_FUNCTION_ARGS)
 		children[row] = ft_column_uuid(row, 1);
 	/* the latest first */
 	for (uint64 i = n; i > 0; i--)
-		compensate_now(&children[i - 1], &engine);
+		compensate_now(&children[i - 1], &engine, data->context);
 	ft_engine_leave(&engine);
 
 	PG_RETURN_VOID();

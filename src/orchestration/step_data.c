@@ -284,22 +284,18 @@ ft_set_state(PG_FUNCTION_ARGS)
 {
 	FtStepData *data = ft_step_require("ft.set_state()");
 	Datum		patch;
+	MemoryContext caller;
 
 	ft_require_argument(PG_ARGISNULL(0), "patch");
 	ft_require_json_object(PG_GETARG_JSONB_P(0), "patch");
 	load_execution(data);
 	save(data);
 
-	patch = PG_GETARG_DATUM(0);
-	if (data->patch != (Datum) 0)
-		data->patch = merge(data, data->patch, patch);
-	else
-	{
-		MemoryContext caller = MemoryContextSwitchTo(data->context);
-
-		data->patch = PointerGetDatum(PG_DETOAST_DATUM_COPY(patch));
-		MemoryContextSwitchTo(caller);
-	}
+	/* A merge with nothing is not a copy, so this must last as well. */
+	caller = MemoryContextSwitchTo(data->context);
+	patch = PointerGetDatum(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(0)));
+	MemoryContextSwitchTo(caller);
+	data->patch = data->patch != (Datum) 0 ? merge(data, data->patch, patch) : patch;
 	data->state = merge(data, data->state, patch);
 	if (VARSIZE_ANY_EXHDR(DatumGetPointer(data->state)) > (Size) ft_max_result_size * 1024)
 		ereport(ERROR,
@@ -316,7 +312,7 @@ Datum
 ft_result(PG_FUNCTION_ARGS)
 {
 	FtStepData *data = ft_step_require("ft.result()");
-	char	   *status;
+	FtTaskStatus status;
 	Datum		result;
 	FtEngine	engine;
 
@@ -329,11 +325,11 @@ ft_result(PG_FUNCTION_ARGS)
 				 errmsg("task \"%s\" does not exist in this execution",
 						text_to_cstring(PG_GETARG_TEXT_PP(0))),
 				 errhint("Correct the name.")));
-	status = ft_column_text(0, 1);
+	status = ft_task_status_of(ft_column_text(0, 1));
 	result = keep_column(data, 0, 2);
 	ft_engine_leave(&engine);
 
-	switch (ft_task_status_of(status))
+	switch (status)
 	{
 		case FT_TASK_COMPLETED:
 		case FT_TASK_SKIPPED:
@@ -343,7 +339,7 @@ ft_result(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(FT_ERRCODE_WRONG_STATUS),
 					 errmsg("task \"%s\" has no result yet", text_to_cstring(PG_GETARG_TEXT_PP(0))),
-					 errdetail("Its status is %s.", status),
+					 errdetail("Its status is %s.", ft_task_status_name(status)),
 					 errhint("Name it in depends_on of this task.")));
 	}
 	if (result == (Datum) 0)
