@@ -40,13 +40,12 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/portal.h"
-#include "utils/timeout.h"
 
 #include "errors.h"
-#include "guc.h"
 #include "orchestration/command.h"
 #include "orchestration/step.h"
 #include "orchestration/step_group.h"
+#include "step_limit.h"
 #include "subtransaction.h"
 #include "uuid.h"
 
@@ -131,16 +130,31 @@ run_member(void *argument)
 	forget_session_state();
 }
 
-static int
+static int64
 time_limit(const FtStepClaim *claim)
 {
-	int64		limit = GROUP_STEP_MS;
+	int64		limit = ft_step_limit_of(claim->timeout);
 
-	if (claim->timeout > 0)
-		limit = Min(limit, claim->timeout);
-	if (ft_step_timeout > 0)
-		limit = Min(limit, ft_step_timeout);
-	return (int) limit;
+	return limit > 0 ? Min(limit, GROUP_STEP_MS) : GROUP_STEP_MS;
+}
+
+/*
+ * How long writing the records and the commit, with what was put off to it,
+ * may take: no longer than each of the steps may take alone; 0: as they like.
+ */
+static int64
+commit_limit(const Member *members, int n)
+{
+	int64		least = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int64		limit = ft_step_limit_of(members[i].claim->timeout);
+
+		if (limit > 0 && (least == 0 || limit < least))
+			least = limit;
+	}
+	return least;
 }
 
 /*
@@ -157,13 +171,13 @@ try_member(Member *member)
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
 	PG_TRY();
 	{
-		enable_timeout_after(STATEMENT_TIMEOUT, time_limit(member->claim));
+		ft_step_limit_begin(time_limit(member->claim));
 		succeeded = ft_try(run_member, member) == NULL;
-		disable_timeout(STATEMENT_TIMEOUT, false);
+		ft_step_limit_end();
 	}
 	PG_CATCH();
 	{
-		disable_timeout(STATEMENT_TIMEOUT, false);
+		ft_step_limit_end();
 		if (geterrcode() != ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
@@ -371,6 +385,7 @@ ft_step_run_group(List *claims, MemoryContext run_context, List **successors)
 		MemoryContextSwitchTo(context);
 		return NIL;
 	}
+	ft_step_limit_begin(commit_limit(members, n));
 	ft_engine_enter(&engine);
 	count_executions(counts, add_up(members, n, counts), now);
 	write_tasks(members, n, counts, now);

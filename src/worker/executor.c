@@ -46,6 +46,7 @@
 #include "orchestration/step_group.h"
 #include "orchestration/suspect.h"
 #include "shmem.h"
+#include "step_limit.h"
 #include "transaction.h"
 #include "worker/executor.h"
 #include "worker/worker.h"
@@ -62,11 +63,6 @@
 /* After steps that took less several are claimed at a time. */
 #define QUICK_STEP_MS			5
 
-/* A step that has caught the cancel at its time limit has so long to end. */
-#define OVERRUN_MS				3000
-
-static TimeoutId overrun_timeout;
-static volatile sig_atomic_t overrun = false;
 static bool leaving = false;
 static bool role_changed = false;	/* what let this process connect, perhaps */
 static bool fruitless = false;	/* there was nothing to claim, ever */
@@ -111,7 +107,7 @@ executor_exit(int code, Datum arg)
 														  START_BACKOFF_MS,
 														  START_BACKOFF_LIMIT_MS));
 			ft_last_error_set(&slot->error, ERRCODE_ADMIN_SHUTDOWN,
-							  overrun ?
+							  ft_step_limit_overrun() ?
 							  "an executor was ended, because what it ran went on after its time limit" :
 							  executor->process.state == FT_WORKER_CONNECTING ?
 							  "an executor could not connect as its owner; the server log says why" :
@@ -297,32 +293,6 @@ claim_next(Executor *self)
 	return claim_steps(self) || claim_compensation(self) || claim_suspect(self);
 }
 
-/* As die() does: that cannot be caught. */
-static void
-overrun_handler(void)
-{
-	overrun = true;
-	InterruptPending = true;
-	ProcDiePending = true;
-	SetLatch(MyLatch);
-}
-
-/*
- * Limit the time of what runs next.  A cancel can be caught, and gone on after;
- * then it ends with the whole session.
- */
-static void
-limit_time(int64 timeout)
-{
-	if (timeout == 0 || (ft_step_timeout > 0 && ft_step_timeout < timeout))
-		timeout = ft_step_timeout;
-	if (timeout == 0)
-		return;
-	timeout = Min(timeout, PG_INT32_MAX - OVERRUN_MS);
-	enable_timeout_after(STATEMENT_TIMEOUT, (int) timeout);
-	enable_timeout_after(overrun_timeout, (int) timeout + OVERRUN_MS);
-}
-
 /*
  * Run something in a transaction of its own, with deferred triggers as a part
  * of it.  Returns the error that ended it, or NULL.  A negative timeout leaves
@@ -338,12 +308,11 @@ run_in_transaction(Executor *self, const char *activity, int64 timeout,
 	{
 		ft_worker_begin(activity);
 		if (timeout >= 0)
-			limit_time(timeout);
+			ft_step_limit_begin(ft_step_limit_of(timeout));
 		MemoryContextSwitchTo(self->run_context);
 		body(self, claim);
 		ft_worker_commit();
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		disable_timeout(overrun_timeout, false);
+		ft_step_limit_end();
 	}
 	PG_CATCH();
 	{
@@ -665,7 +634,7 @@ ft_executor_main(Datum main_arg)
 	ft_worker_signals();
 	BackgroundWorkerInitializeConnectionByOid(order.dboid, order.owner, 0);
 	ft_worker_pin_settings();
-	overrun_timeout = RegisterTimeout(USER_TIMEOUT, overrun_handler);
+	ft_step_limit_init();
 	CacheRegisterSyscacheCallback(AUTHOID, role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, role_callback, (Datum) 0);

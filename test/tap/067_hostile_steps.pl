@@ -184,6 +184,36 @@ my $after = $node->safe_psql('postgres', "SELECT ft.submit('SELECT current_user'
 ok( $node->poll_query_until('postgres', "SELECT status = 'COMPLETED' FROM ft.orchestration_executions WHERE execution_id = '$after'"),
     'and the next step of its owner runs');
 
+#
+# The same in steps that share a commit, and one whose part of the commit does
+# not end: the others get theirs.  The first is claimed by itself, and the rest
+# in one go.
+#
+$node->safe_psql('postgres', q{
+CREATE FUNCTION hangs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NULL; END';
+CREATE TABLE hanging (x int);
+GRANT ALL ON hanging TO alice;
+CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON hanging DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION hangs();
+});
+for my $case (
+    [ 'one that catches the cancel', $catching, '57P01' ],
+    [ 'one that does not end at the commit', 'INSERT INTO hanging VALUES (1)', '57014' ])
+{
+    my ($what, $command, $sqlstate) = @$case;
+    my $first = $node->safe_psql('postgres', qq{
+SELECT min(id::text) FROM (SELECT ft.submit(CASE WHEN i = 6 THEN \$submit\$$command\$submit\$ ELSE 'SELECT 1' END,
+           short => true, timeout => '100ms', max_attempts => 1) AS id FROM generate_series(1, 10) AS i) AS x
+}, extra_params => [ '-U', 'alice' ]);
+
+    ok( $node->poll_query_until('postgres', qq{
+SELECT count(*) FILTER (WHERE status = 'COMPLETED') = 9 AND count(*) FILTER (WHERE status = 'ROLLED_BACK') = 1
+  FROM ft.orchestration_executions WHERE execution_id >= '$first'}),
+        "of short steps, $what keeps no other from its end");
+    is($node->safe_psql('postgres', "SELECT sqlstate, count(*) FROM ft.orchestration_failures WHERE execution_id >= '$first' GROUP BY 1"),
+        "$sqlstate|1", '... and has failed, by itself');
+}
+
 is( $node->safe_psql('postgres',
         'SELECT count(*) FROM ft.orchestration_executions AS e, LATERAL ft.validate_execution(e.execution_id)'),
     '0',
