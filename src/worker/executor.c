@@ -72,6 +72,23 @@ static TimeoutId overdue_timeout;
 static FtDatabaseSlot *overdue_database;
 
 /*
+ * An executor was lost.  If it never got as far as to work the next one may
+ * not either, and is started after a delay that grows; one that did says that
+ * executors can start, whoever ended it.
+ */
+static void
+note_lost(FtDatabaseSlot *slot, bool failed_start)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	slot->executor_lost_at = now;
+	slot->executor_failures = failed_start ? slot->executor_failures + 1 : 0;
+	slot->executor_retry_at = !failed_start ? 0 :
+		TimestampTzPlusMilliseconds(now, ft_backoff_ms(slot->executor_failures, START_BACKOFF_MS,
+													   START_BACKOFF_LIMIT_MS));
+}
+
+/*
  * Free the slot and have the scheduler look: for the next owner, for what has
  * become due since, and for what this process may have left behind.  For that
  * it must find this process gone, see ft_worker_at_exit().
@@ -99,13 +116,7 @@ executor_exit(int code, Datum arg)
 		}
 		else if (slot != NULL && slot->quiesced == 0)
 		{
-			slot->executor_failures++;
-			slot->executor_lost_at = GetCurrentTimestamp();
-			slot->executor_retry_at =
-				TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											ft_backoff_ms(slot->executor_failures,
-														  START_BACKOFF_MS,
-														  START_BACKOFF_LIMIT_MS));
+			note_lost(slot, executor->process.state == FT_WORKER_CONNECTING);
 			ft_last_error_set(&slot->error, ERRCODE_ADMIN_SHUTDOWN,
 							  ft_step_limit_overrun() ?
 							  "an executor was ended, because what it ran went on after its time limit" :

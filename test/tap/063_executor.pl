@@ -270,6 +270,23 @@ $node->safe_psql('postgres', 'ALTER ROLE bob CONNECTION LIMIT -1; SELECT ft.wake
 wait_for_recovery($execution, 'an owner with a connection limit');
 
 #
+# Executors that were at work are no failed starts, however many are ended: the
+# delay after those, which is more than a minute in all after six, is not theirs.
+#
+my $stopped = $node->safe_psql('postgres', q{SELECT ft.submit('SELECT pg_sleep(600)', max_attempts => 100)},
+    extra_params => [ '-U', 'carol' ]);
+my $began = time;
+foreach my $ended (1 .. 6)
+{
+    ok( $node->poll_query_until('postgres', q{
+SELECT count(pg_terminate_backend(pid, 60000)) = 1 FROM pg_stat_activity
+ WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'}),
+        "executor $ended is ended at its work");
+}
+cmp_ok(time - $began, '<', 40, 'and none of them makes the next one wait');
+$node->safe_psql('postgres', "SELECT ft.cancel('$stopped')", extra_params => [ '-U', 'carol' ]);
+
+#
 # Several owners share the executors.
 #
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
