@@ -188,6 +188,8 @@ told_to_leave(FtExecutorSlot *executor, TimestampTz started_at)
 static void
 reset_session(void)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	StartTransactionCommand();
 
 	/* Closing portals may run the owner's code, so it comes first. */
@@ -202,6 +204,7 @@ reset_session(void)
 	ResetSequenceCaches();
 
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
 }
 
 /* What this process is at, and what it does next. */
@@ -395,10 +398,13 @@ alone_complete_body(Executor *self, void *alone)
 static ErrorData *
 run_alone(Executor *self, FtStepClaim *claim)
 {
-	FtStepAlone *alone = ft_step_alone(claim);
-	ErrorData  *error = run_in_transaction(self, claim->name, claim->timeout,
-										   alone_prepare_body, alone);
+	FtStepAlone *alone;
+	ErrorData  *error;
 
+	/* it outlives the transactions that it takes */
+	MemoryContextSwitchTo(self->run_context);
+	alone = ft_step_alone(claim);
+	error = run_in_transaction(self, claim->name, claim->timeout, alone_prepare_body, alone);
 	if (error == NULL && has_command)
 	{
 		error = run_in_transaction(self, claim->command, claim->timeout,

@@ -117,6 +117,26 @@ is($node->safe_psql('postgres', "SELECT string_agg(sqlstate || ' ' || attempt, '
 is(ledger(), 'first Ada,first Ada', 'what was committed before stays');
 
 #
+# What a step was given is not kept by its executor: each of these has 100 kB.
+#
+my $weigh = "SELECT used_bytes FROM pg_backend_memory_contexts WHERE name = 'TopMemoryContext'";
+$node->safe_psql('postgres', qq{
+SELECT ft.define_orchestration('heavy',
+    jsonb_build_object('name', 'before', 'command', \$w\$$weigh\$w\$)
+    || (SELECT jsonb_agg(jsonb_build_object('name', 's' || i, 'execution_mode', 'non_transactional',
+                                            'depends_on', jsonb_build_array(CASE i WHEN 1 THEN 'before' ELSE 's' || i - 1 END),
+                                            'command', 'SELECT length(\$1 ->> ''a'')') ORDER BY i)
+          FROM generate_series(1, 50) AS i)
+    || jsonb_build_object('name', 'after', 'command', \$w\$$weigh\$w\$, 'depends_on', '["s50"]'::jsonb))});
+$execution = $node->safe_psql('postgres', q{SELECT ft.start('heavy', jsonb_build_object('a', repeat('x', 100000)))});
+ok( $node->poll_query_until('postgres',
+        "SELECT status = 'COMPLETED' FROM ft.orchestration_executions WHERE execution_id = '$execution'"),
+    'many steps with much input');
+cmp_ok($node->safe_psql('postgres', qq{
+SELECT max(result::int) - min(result::int) FROM ft.orchestration_tasks WHERE execution_id = '$execution' AND result IS NOT NULL}),
+    '<', 1000000, '... which their executor does not keep');
+
+#
 # A crash in the middle: it runs again.
 #
 sub until_half
