@@ -222,6 +222,7 @@ typedef struct Executor
 	bool		alone;			/* run suspects and nothing else, see pool.c */
 	bool		batch;			/* the last steps were quick: claim several */
 	bool		worked;			/* it has run something */
+	bool		used;			/* and the session was not reset since */
 	bool		waiting;		/* others may take it for idle */
 	TimestampTz idle_since;
 } Executor;
@@ -580,9 +581,9 @@ work(Executor *self)
 	}
 	self->waiting = false;
 	self->idle_since = 0;
-	if (self->worked)
+	if (self->used)
 		reset_session();
-	self->worked = true;
+	self->worked = self->used = true;
 	MemoryContextReset(self->run_context);
 	began_at = GetCurrentTimestamp();
 	self->executed++;
@@ -621,6 +622,10 @@ rest(Executor *self)
 		self->waiting = true;
 		if (self->idle_since == 0)
 			self->idle_since = GetCurrentTimestamp();
+		/* what the last one has left locked is in the way of others */
+		if (self->used)
+			reset_session();
+		self->used = false;
 		publish_idle(self);
 		return true;
 	}

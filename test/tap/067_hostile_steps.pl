@@ -15,6 +15,7 @@ $node->append_conf(
     'postgresql.conf', q{
 fault_tolerance.recovery_backoff = '10ms'
 fault_tolerance.max_executors = 2
+fault_tolerance.executor_idle_timeout = '1h'
 });
 $node->start;
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
@@ -161,6 +162,17 @@ SELECT second.result ->> 'found', second.result ->> 'pid' = first.result::text
    AND second.execution_id = '$leaving' AND second.task_name = 'second'}),
     '|t',
     'which finds nothing of it in the same session');
+
+#
+# Nor does anybody else, while its executor waits for work.
+#
+$node->safe_psql('postgres', q{SELECT ft.submit('CREATE TEMP TABLE left_again (x int); SELECT pg_advisory_lock(4713)')},
+    extra_params => [ '-U', 'alice' ]);
+ok( $node->poll_query_until('postgres', q{
+SELECT EXISTS (SELECT FROM ft.orchestration_tasks WHERE command LIKE '%left_again%' AND status = 'COMPLETED')
+   AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory')
+   AND NOT EXISTS (SELECT FROM pg_class WHERE relname = 'left_again')}),
+    'what the last one leaves is gone while its executor waits for the next');
 
 #
 # A time limit, and a step that catches what ends it.
