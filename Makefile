@@ -163,6 +163,7 @@ ISOLATION = \
 	control \
 	orchestration \
 	orchestration_snapshot \
+	run_steps \
 	external \
 	signal \
 	child \

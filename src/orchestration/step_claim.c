@@ -16,7 +16,8 @@
  *
  * Locking: rows of tasks, skipping those that are locked; then rows of
  * executions that are to begin, skipping the same way.  So no claim waits for
- * a lock.  Giving one back locks the execution's row, and then the task's.
+ * a lock.  By hand both are locked at once, whether the execution is to begin
+ * or not.  Giving one back locks the execution's row, and then the task's.
  *
  *-------------------------------------------------------------------------
  */
@@ -67,12 +68,12 @@ FT_STATEMENT(own_lanes,
 			 "SELECT queue, rank FROM lane WHERE due_at <= $2 ORDER BY rank, due_at",
 			 OIDOID, TIMESTAMPTZOID);
 
-#define CLAIM(limit_) \
+#define CLAIM(from_, limit_, locks_) \
 	"WITH candidate AS MATERIALIZED" \
-	" (SELECT task_id FROM ft.orchestration_tasks" \
+	" (SELECT task_id FROM ft.orchestration_tasks AS task" from_ \
 	"   WHERE " UNSUSPECTED " AND owner_oid = $1 AND queue = $2 AND " RANK " = $3 AND due_at <= $4" \
-	"   ORDER BY due_at, task_id LIMIT " limit_ \
-	"     FOR NO KEY UPDATE SKIP LOCKED) " \
+	"   ORDER BY due_at, task_id LIMIT " limit_ locks_ \
+	"     FOR NO KEY UPDATE OF task SKIP LOCKED) " \
 	"UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$4", "$5", "$6", "$7", "$8") \
 	"  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED
 
@@ -97,8 +98,17 @@ FT_STATEMENT(own_lanes,
 #define CLAIM_ARGUMENTS \
 	OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID
 
-FT_STATEMENT(claim_one, CLAIM("1"), CLAIM_ARGUMENTS);
-FT_STATEMENT(claim_batch, CLAIM("20"), CLAIM_ARGUMENTS);
+/*
+ * A transaction that goes on to run what it has claimed has to have the
+ * execution as well, which others lock before its tasks.
+ */
+#define EXECUTION \
+	" JOIN (SELECT execution_id FROM ft.orchestration_executions) AS execution USING (execution_id)"
+#define LOCK_EXECUTION "     FOR NO KEY UPDATE OF execution SKIP LOCKED"
+
+FT_STATEMENT(claim_one, CLAIM("", "1", ""), CLAIM_ARGUMENTS);
+FT_STATEMENT(claim_batch, CLAIM("", "20", ""), CLAIM_ARGUMENTS);
+FT_STATEMENT(claim_by_hand, CLAIM(EXECUTION, "1", LOCK_EXECUTION), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_task,
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$3", "$4", "$5", "$6")
 			 " WHERE task.task_id = $1 AND task.due_at <= $2 AND task.suspicion IS NULL" CLAIMED,
@@ -256,7 +266,8 @@ ft_step_claim(TimestampTz now, bool batch)
 		Lane	   *lane = lfirst(cell);
 		uint64		n;
 
-		n = ft_run_by_index(batch ? &claim_batch : &claim_one,
+		n = ft_run_by_index(ft_my_worker_id == 0 ? &claim_by_hand :
+							batch ? &claim_batch : &claim_one,
 							FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_TEXT(lane->queue),
 									FT_VALUE(Int32GetDatum(lane->rank)), FT_TIME(now),
 									FT_TEXT(running_status()),
