@@ -30,8 +30,9 @@ FT_STATEMENT(release_claim,
 			 "   SET status = $3, attempt = attempt - 1, started_at = NULL,"
 			 "       worker_pid = NULL, worker_epoch = NULL, worker_id = NULL"
 			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'"
+			 "   AND worker_id IS NOT DISTINCT FROM $4"
 			 " RETURNING created_at",
-			 UUIDOID, INT4OID, TEXTOID);
+			 UUIDOID, INT4OID, TEXTOID, INT8OID);
 FT_STATEMENT(claims_of_worker,
 			 "SELECT task_id, attempt FROM ft.orchestration_tasks"
 			 " WHERE status = 'RUNNING' AND worker_id IS NOT NULL"
@@ -46,9 +47,12 @@ typedef struct Claim
 	int			attempt;
 } Claim;
 
-/* False if the execution is locked, and the claim stays. */
+/*
+ * False if the execution is locked, and the claim stays.  One that was given
+ * back before may be another worker's by now, with the same number.
+ */
 static bool
-release(const pg_uuid_t *task_id, int attempt)
+release(const pg_uuid_t *task_id, int attempt, uint64 worker_id)
 {
 	FtExecution execution;
 	FtTask		task;
@@ -59,8 +63,10 @@ release(const pg_uuid_t *task_id, int attempt)
 	if (task.status != FT_TASK_RUNNING || task.attempt != attempt)
 		return true;
 	released = ft_task_status_name(ft_task_require_transition(task.status, FT_TASK_RELEASE, task.name));
-	ft_run(&release_claim,
-		   FT_ARGS(FT_UUID(task_id), FT_VALUE(Int32GetDatum(attempt)), FT_TEXT(released)));
+	if (ft_run(&release_claim,
+			   FT_ARGS(FT_UUID(task_id), FT_VALUE(Int32GetDatum(attempt)), FT_TEXT(released),
+					   worker_id == 0 ? FT_NULL : FT_VALUE(Int64GetDatum((int64) worker_id)))) == 0)
+		return true;
 
 	/* it was the first of its lane, and is to be among the first again */
 	ft_ready_recount(&execution.execution_id, ft_column_time(0, 1));
@@ -74,7 +80,7 @@ ft_step_release(const FtStepClaim *claim)
 	bool		released;
 
 	ft_engine_enter(&engine);
-	released = release(&claim->task_id, claim->attempt);
+	released = release(&claim->task_id, claim->attempt, ft_my_worker_id);
 	ft_engine_leave(&engine);
 	return released;
 }
@@ -125,6 +131,6 @@ ft_step_release_overdue(void)
 			claims[row].attempt = ft_column_int32(row, 2);
 		}
 		for (uint64 claim = 0; claim < n; claim++)
-			(void) release(&claims[claim].task_id, claims[claim].attempt);
+			(void) release(&claims[claim].task_id, claims[claim].attempt, worker_id);
 	}
 }

@@ -273,6 +273,30 @@ is( alice("SELECT max(attempt), max(losses), max(failures) FROM ft.orchestration
     '1|0|0', 'nobody is charged for it');
 
 #
+# What was given back, and is somebody else's by now, is not given back again by
+# who had claimed it first.
+#
+forget();
+close_gate('long');
+close_gate('held');
+together(
+    sub {
+        alice(q{SELECT count(ft.submit(format('INSERT INTO ledger (what) VALUES (%L)', 'q' || i))) FROM generate_series(1, 5) AS i;
+                SELECT ft.submit($$SELECT wait_at('long')$$);
+                SELECT ft.submit($$SELECT wait_at('held') FROM nextval('tries')$$)});
+    });
+await(q{count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND query LIKE '%wait_at(%'},
+    'a step that was claimed with one that takes long is run meanwhile');
+open_gate('long');
+await(q{EXISTS (SELECT FROM ft.orchestration_tasks WHERE status = 'COMPLETED' AND command LIKE '%long%')
+        AND EXISTS (SELECT FROM ft.worker_status() WHERE worker = 'executor' AND state = 'sleeping')},
+    'the one that takes long has ended');
+open_gate('held');
+all_done('and the other one');
+is( alice('SELECT last_value FROM tries'), '1', 'which has begun once');
+is( alice("SELECT count(*) FROM ft.orchestration_tasks WHERE attempt <> 1"), '0', 'by one attempt');
+
+#
 # An operator has a step begun anew, just when its first attempt comes to its
 # end: that waits for the operator's transaction, finds that it is not the
 # current one, and takes back what it did.
