@@ -343,20 +343,33 @@ ft_wake_waiting_executor(Oid dboid, Oid owner)
 	return latch != NULL;
 }
 
+/* When what came right after the last look is looked at; DT_NOEND: nothing did. */
+TimestampTz
+ft_look_at(const FtDatabaseSlot *slot, TimestampTz now)
+{
+	if (!slot->look)
+		return DT_NOEND;
+	/* or now, where the clock was set back */
+	return slot->last_tick > now ? now :
+		TimestampTzPlusMilliseconds(slot->last_tick, FT_LOOK_INTERVAL_MS);
+}
+
 /*
  * A step of an owner has become due.  An executor of his that waits for work
  * is woken.  Those that are busy look for more by themselves before they wait;
  * the scheduler comes only into it where there is none at all, or where there
- * may be room for one more and it has not looked for a while.
+ * may be room for one more.  If it has looked just before it does so again a
+ * little later: whoever is busy may be at what takes long.
  */
 void
 ft_wake_executor(Oid dboid, Oid owner)
 {
 	FtDatabaseSlot *slot;
 	Latch	   *latch;
+	Latch	   *scheduler = NULL;
 	bool		any = false;
 	bool		room = false;
-	bool		looked;
+	bool		later = false;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	latch = take_waiting_executor(dboid, owner);
@@ -370,13 +383,23 @@ ft_wake_executor(Oid dboid, Oid owner)
 			any = true;
 	}
 	slot = ft_slot_find(dboid);
-	looked = slot != NULL &&
-		!TimestampDifferenceExceeds(slot->last_tick, GetCurrentTimestamp(), FT_LOOK_INTERVAL_MS);
+	if (latch == NULL && any && room && slot != NULL && slot->scheduler.latch != NULL)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		later = slot->last_tick <= now &&
+			!TimestampDifferenceExceeds(slot->last_tick, now, FT_LOOK_INTERVAL_MS);
+		if (later && !slot->look)
+			scheduler = slot->scheduler.latch;
+		slot->look = slot->look || later;
+	}
 	LWLockRelease(ft_shared->lock);
 
 	if (latch != NULL)
 		SetLatch(latch);
-	else if (!any || (room && !looked))
+	else if (scheduler != NULL)
+		SetLatch(scheduler);
+	else if (!any || (room && !later))
 		ft_wake_owner(dboid, owner);
 }
 

@@ -107,6 +107,8 @@ typedef struct FtDatabaseSlot
 	bool		unwanted;		/* it may not: the slot is to be freed */
 	bool		leave;			/* the scheduler is to leave and come back */
 	bool		waits_for_executor; /* due work found no executor */
+	bool		look;			/* the same, right after the last look: the
+								 * next is not to be long in coming */
 	bool		suspects_first; /* only what runs suspects may run, see pool.c */
 	bool		settled;		/* all that was due at the start is claimed,
 								 * or was: see ft_suspect_settled() */
@@ -169,6 +171,7 @@ extern bool ft_process_lost(const FtProcess *process, TimestampTz now);
 extern void ft_process_clear(FtProcess *process);
 extern void ft_owner_rest(FtDatabaseSlot *slot, Oid owner, TimestampTz now);
 extern void ft_owner_wake(FtDatabaseSlot *slot, Oid owner);
+extern TimestampTz ft_look_at(const FtDatabaseSlot *slot, TimestampTz now);
 extern TimestampTz ft_owner_rests_until(FtDatabaseSlot *slot, Oid owner, TimestampTz now);
 extern void ft_last_error_set(FtLastError *error, int sqlstate,
 							  const char *message);

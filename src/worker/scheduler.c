@@ -117,7 +117,7 @@ leave(Scheduler *self, TimestampTz return_at, bool come_back)
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	if (slot_is_mine(slot))
 	{
-		if (!come_back && pg_atomic_read_u32(&slot->pending) != 0)
+		if (!come_back && (pg_atomic_read_u32(&slot->pending) != 0 || slot->look))
 		{
 			LWLockRelease(ft_shared->lock);
 			return;
@@ -417,6 +417,16 @@ attach(const FtWorkerOrder *order, FtDatabaseSlot *slot)
 	return wanted;
 }
 
+/* What has woken this process, or is to do so later, is looked at now. */
+static void
+take_wake_ups(FtDatabaseSlot *slot)
+{
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&slot->pending, 0);
+	slot->look = false;
+	LWLockRelease(ft_shared->lock);
+}
+
 /* One round: look, act, and sleep or leave. */
 static void
 scheduler_round(Scheduler *self)
@@ -429,6 +439,7 @@ scheduler_round(Scheduler *self)
 	bool		told_to_leave;
 	bool		pending;
 	TimestampTz known_at = 0;
+	TimestampTz look_at;
 
 	ft_worker_next_round(&reloaded);
 
@@ -438,6 +449,7 @@ scheduler_round(Scheduler *self)
 		(slot->leave || slot->unwanted || slot->quiesced > 0);
 	if (slot->executor_lost_at != 0)
 		known_at = TimestampTzPlusMilliseconds(slot->executor_lost_at, SHUTDOWN_NOTICE_MS);
+	look_at = ft_look_at(slot, GetCurrentTimestamp());
 	LWLockRelease(ft_shared->lock);
 	if (!mine)
 		proc_exit(0);
@@ -460,12 +472,13 @@ scheduler_round(Scheduler *self)
 
 	/* After an error wake-ups wait as well, or each would fill the log. */
 	if (now >= self->tick_at || reloaded ||
-		(!self->failed && (self->first || pending)))
+		(!self->failed && (self->first || pending || now >= look_at)))
 	{
 		const char *reason = self->first ? "start" : pending ? "wake" :
 			self->tick.next_due <= now ? "due" : "poll";
 
-		pg_atomic_write_u32(&slot->pending, 0);
+		take_wake_ups(slot);
+		look_at = DT_NOEND;
 		if (pending)
 			self->stuck = 0;
 		try_tick(self, reason);
@@ -502,13 +515,13 @@ scheduler_round(Scheduler *self)
 			return;
 	}
 
-	if (decision.leave)
+	if (decision.leave && look_at == DT_NOEND)
 	{
 		leave(self, decision.return_at, false);
 		return;
 	}
 	publish_state(self, FT_WORKER_SLEEPING);
-	ft_worker_sleep(decision.wake_at, "FaultToleranceScheduler");
+	ft_worker_sleep(Min(decision.wake_at, look_at), "FaultToleranceScheduler");
 }
 
 void

@@ -297,6 +297,25 @@ is( alice('SELECT last_value FROM tries'), '1', 'which has begun once');
 is( alice("SELECT count(*) FROM ft.orchestration_tasks WHERE attempt <> 1"), '0', 'by one attempt');
 
 #
+# A step that becomes due right after the scheduler has looked, when who was
+# woken for the one before is at that for long.
+#
+forget();
+close_gate('long');
+together(sub { alice(q{SELECT ft.submit('SELECT 1')}) });
+all_done('one executor is there');
+$node->safe_psql('postgres', q{
+SELECT ft.wake_worker();
+SELECT pg_sleep(0.01);
+SET SESSION AUTHORIZATION alice;
+SELECT ft.submit($$SELECT wait_at('long')$$);
+SELECT pg_sleep(0.005);
+SELECT ft.submit('SELECT 2')});
+await(q{count(*) = 2 FROM ft.orchestration_tasks WHERE status = 'COMPLETED'}, 'another one is started for it');
+open_gate('long');
+all_done('and both end');
+
+#
 # An operator has a step begun anew, just when its first attempt comes to its
 # end: that waits for the operator's transaction, finds that it is not the
 # current one, and takes back what it did.
