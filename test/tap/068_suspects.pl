@@ -9,7 +9,6 @@ use FaultTolerance;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $node = new_node('main');
 $node->append_conf(
@@ -31,20 +30,11 @@ $node->safe_psql('postgres', 'CREATE ROLE alice LOGIN; CREATE ROLE bob LOGIN; CR
 $node->safe_psql($_, $setup) foreach 'postgres', 'other';
 
 # The server is down now and then.
-sub poll
+sub becomes
 {
     my ($query, $what, $database) = @_;
-    my $bound = time + $PostgreSQL::Test::Utils::timeout_default;
 
-    for (;;)
-    {
-        my ($status, $out) = $node->psql($database // 'postgres', $query, timeout => 60);
-
-        return ok(1, $what) if defined $status && $status == 0 && $out eq 't';
-        last if time > $bound;
-        usleep(20_000);
-    }
-    return ok(0, $what);
+    return ok(poll($node, $query, $database), $what);
 }
 
 sub restarts
@@ -75,11 +65,11 @@ neighbours('alice', 10, 'other');
 my $bad = $node->safe_psql('postgres',
     "SELECT ft.submit(\$command\$$killer\$command\$, max_attempts => 2, priority => 5)");
 
-poll("SELECT status = 'ROLLED_BACK' FROM ft.orchestration_executions WHERE execution_id = '$bad'",
+becomes("SELECT status = 'ROLLED_BACK' FROM ft.orchestration_executions WHERE execution_id = '$bad'",
     'a step that takes the server down is stopped');
-poll(q{SELECT count(*) = 60 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
+becomes(q{SELECT count(*) = 60 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
     'and its neighbours are done');
-poll(q{SELECT count(*) = 10 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
+becomes(q{SELECT count(*) = 10 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
     'those in another database too', 'other');
 
 is( $node->safe_psql('postgres',
@@ -114,7 +104,7 @@ is( $node->safe_psql('postgres',
 
 # Suspects over, several executors work again.
 neighbours('alice', 4);
-poll(q{SELECT count(*) = 64 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
+becomes(q{SELECT count(*) = 64 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
     'what comes later runs as ever');
 
 #
@@ -124,9 +114,9 @@ $node->safe_psql('postgres', 'CREATE TABLE gate AS SELECT 1 AS x');
 my $suicide = $node->safe_psql('postgres',
     "SELECT ft.submit('SELECT pg_terminate_backend(pg_backend_pid())', max_attempts => 2)");
 neighbours($node->safe_psql('postgres', 'SELECT current_user'), 20);
-poll("SELECT status = 'ROLLED_BACK' FROM ft.orchestration_executions WHERE execution_id = '$suicide'",
+becomes("SELECT status = 'ROLLED_BACK' FROM ft.orchestration_executions WHERE execution_id = '$suicide'",
     'a step that ends its executor is stopped');
-poll(q{SELECT count(*) = 84 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
+becomes(q{SELECT count(*) = 84 FROM ft.orchestration_executions WHERE status = 'COMPLETED'},
     'and its neighbours are done');
 is( $node->safe_psql('postgres',
         q{SELECT task.execution_id = '} . $suicide . q{', failure.sqlstate, failure_message, count(*)
@@ -144,11 +134,11 @@ my $slow = $node->safe_psql('postgres',
     "SELECT ft.submit('SELECT pg_sleep(600) FROM gate', max_attempts => 1)");
 foreach my $try (1 .. 3)
 {
-    poll("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'",
+    becomes("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'",
         "a step runs, $try");
     $node->restart;
 }
-poll("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'",
+becomes("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'",
     'a step runs after restarts');
 is( $node->safe_psql('postgres',
         "SELECT task.losses, task.suspicion IS NULL, task.failures FROM ft.orchestration_tasks AS task WHERE execution_id = '$slow'"),
@@ -164,9 +154,9 @@ SELECT string_agg(worker.datname, ',' ORDER BY worker.datname)
    AND worker.started_at < launcher.started_at + interval '50 s'}),
     'other,postgres',
     'every database has had its scheduler soon after the start')
-  if poll(q{SELECT count(*) = 2 FROM ft.worker_status() WHERE worker = 'scheduler' AND started_at IS NOT NULL},
+  if becomes(q{SELECT count(*) = 2 FROM ft.worker_status() WHERE worker = 'scheduler' AND started_at IS NOT NULL},
     'every database has a scheduler');
 
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal (6|11)/, 'nothing crashed by itself');
+nothing_crashed($node);
 
 done_testing();

@@ -9,6 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   new_node
@@ -20,6 +21,9 @@ our @EXPORT = qw(
   new_execution
   failure_latency
   start_after_kill9
+  poll
+  nothing_crashed
+  ready_times
 );
 
 # A server that is set up but not started.  Whatever the workers do there, it
@@ -152,6 +156,42 @@ sub start_after_kill9
         $node->stop('fast', fail_ok => 1);
     }
     die 'the server did not start again';
+}
+
+# Poll without a word of what fails while the server is down.
+sub poll
+{
+    my ($node, $query, $database) = @_;
+    my $bound = time + $PostgreSQL::Test::Utils::timeout_default;
+
+    for (;;)
+    {
+        my ($status, $out) = $node->psql($database // 'postgres', $query, timeout => 60);
+
+        return 1 if defined $status && $status == 0 && $out eq 't';
+        last if time > $bound;
+        usleep(20_000);
+    }
+    diag "waited in vain: $query";
+    return 0;
+}
+
+# No process of it ended by a fault of its own.
+sub nothing_crashed
+{
+    my ($node) = @_;
+
+    return unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal (6|11)/,
+        'nothing crashed by itself on ' . $node->name);
+}
+
+# When the server has come up, by its log.
+sub ready_times
+{
+    my ($node) = @_;
+
+    return slurp_file($node->logfile) =~
+      /^(\S+ \S+ \S+) \[.*database system is ready to accept connections/mg;
 }
 
 1;
