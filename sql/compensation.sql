@@ -107,18 +107,30 @@ SELECT what FROM undone ORDER BY n;
 DELETE FROM ft.orchestration_executions;
 TRUNCATE undone;
 
--- a worker that is lost again and again is not sent in for ever
-SELECT pg_temp.make('INSERT INTO undone (what) VALUES (''t2'')') AS e \gset
+-- what a worker was lost with: taken over by hand
+SELECT pg_temp.make('INSERT INTO undone (what) SELECT compensation_epoch FROM ft.orchestration_tasks WHERE task_name = ''t2''') AS e \gset
 UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = 1, compensation_losses = 3
  WHERE task_name = 't3';
 SELECT ft.run_compensations(:'e');
-SELECT what FROM undone ORDER BY n;
+SELECT compensation_failures, compensation_losses FROM ft.orchestration_tasks WHERE task_name = 't3';
+SELECT what AS epoch FROM undone WHERE what NOT LIKE 't%' \gset
 TRUNCATE undone;
 DELETE FROM ft.orchestration_executions;
+-- the scheduler has it pay for losing one again, and in the end gives it up
 SELECT pg_temp.make('INSERT INTO undone (what) VALUES (''t2'')') AS e \gset
-UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = 1, compensation_losses = 4
+UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = :epoch, compensation_worker = 99999999,
+       compensation_failures = 3
  WHERE task_name = 't3';
-SELECT ft.run_compensations(:'e');
+SELECT owners_due = ARRAY[current_user::regrole] AS mine_are_due FROM ft.scheduler_tick();
+SELECT compensation_pid, compensation_failures, compensation_losses, suspicion FROM ft.orchestration_tasks WHERE task_name = 't3';
+UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = :epoch, compensation_worker = 99999999
+ WHERE task_name = 't3';
+SELECT owners_due FROM ft.scheduler_tick();
+SELECT compensation_pid, compensation_failures, compensation_losses, suspicion, compensation_next_attempt_at > now() AS later
+  FROM ft.orchestration_tasks WHERE task_name = 't3';
+UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = :epoch, compensation_worker = 99999999
+ WHERE task_name = 't3';
+SELECT owners_due FROM ft.scheduler_tick();
 SELECT status FROM ft.orchestration_executions;
 SELECT pg_temp.tasks(:'e');
 SELECT recovery_error FROM ft.orchestration_failures;

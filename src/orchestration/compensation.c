@@ -38,6 +38,7 @@
 #include "orchestration/installation.h"
 #include "orchestration/owner.h"
 #include "orchestration/recovery_plan.h"
+#include "orchestration/suspect.h"
 #include "shmem.h"
 #include "subtransaction.h"
 #include "transaction.h"
@@ -49,27 +50,32 @@ PG_FUNCTION_INFO_V1(ft_run_compensations);
  * The next compensation of each execution: of what is still to be
  * compensated, the task that completed last.
  */
-#define NEXT_COMPENSATION \
+#define FIRST_COMPENSATION \
 	"  FROM ft.orchestration_executions AS execution," \
 	"       LATERAL (SELECT task_id, compensation_next_attempt_at AS next_attempt_at," \
 	"                       compensation_pid AS pid, compensation_epoch AS epoch," \
-	"                       compensation_worker AS worker" \
+	"                       compensation_worker AS worker, suspicion" \
 	"                  FROM ft.orchestration_tasks" \
 	"                 WHERE execution_id = execution.execution_id" \
 	"                   AND status = 'COMPENSATING'" \
 	"                 ORDER BY completion_order DESC LIMIT 1) AS next" \
-	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')" \
+	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')"
+#define NEXT_COMPENSATION FIRST_COMPENSATION \
 	"   AND execution.paused_at IS NULL"
+#define NOT_BEFORE(time_) \
+	"   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= " time_ ")"
+#define OF_A_ROLE \
+	"   AND pg_get_userbyid(execution.owner_oid) = execution.owner"
 
 #define FIRST_CANDIDATES 10
 
 #define DUE_EXECUTIONS \
 	"SELECT execution.execution_id" \
 	NEXT_COMPENSATION \
-	"   AND execution.owner_oid = $1" \
-	"   AND pg_get_userbyid(execution.owner_oid) = execution.owner" \
+	"   AND execution.owner_oid = $1" OF_A_ROLE \
 	"   AND ($3 IS NULL OR execution.execution_id = $3)" \
-	"   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $2)" \
+	"   AND ($4 IS NULL OR $4 = (next.suspicion IS NOT DISTINCT FROM 'server'))" \
+	NOT_BEFORE("$2") \
 	" ORDER BY execution.execution_id LIMIT "
 
 /*
@@ -77,16 +83,34 @@ PG_FUNCTION_INFO_V1(ft_run_compensations);
  * is to know it.
  */
 FT_STATEMENT(first_due_executions, DUE_EXECUTIONS CppAsString2(FIRST_CANDIDATES),
-			 OIDOID, TIMESTAMPTZOID, UUIDOID);
+			 OIDOID, TIMESTAMPTZOID, UUIDOID, BOOLOID);
 FT_STATEMENT(due_executions, DUE_EXECUTIONS "1000",
-			 OIDOID, TIMESTAMPTZOID, UUIDOID);
+			 OIDOID, TIMESTAMPTZOID, UUIDOID, BOOLOID);
 FT_STATEMENT(due_owners,
 			 "SELECT DISTINCT execution.owner_oid, execution.owner::text, next.pid, next.epoch,"
 			 "       next.worker"
-			 NEXT_COMPENSATION
-			 "   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $1)"
+			 NEXT_COMPENSATION NOT_BEFORE("$1")
 			 " ORDER BY 1",
 			 TIMESTAMPTZOID);
+FT_STATEMENT(first_suspect_owner,
+			 "SELECT execution.owner_oid"
+			 NEXT_COMPENSATION OF_A_ROLE NOT_BEFORE("$1")
+			 "   AND next.suspicion = 'server' AND next.pid IS NULL"
+			 "   AND execution.parked_reason IS NULL"
+			 " ORDER BY execution.execution_id LIMIT 1",
+			 TIMESTAMPTZOID);
+FT_STATEMENT(waiting_since,
+			 "SELECT 1"
+			 NEXT_COMPENSATION NOT_BEFORE("$1")
+			 "   AND execution.updated_at <= $1 AND next.pid IS NULL"
+			 "   AND execution.parked_reason IS NULL"
+			 " LIMIT 1",
+			 TIMESTAMPTZOID);
+FT_STATEMENT_NOARGS(claimed_by_workers,
+					"SELECT execution.execution_id, next.pid, next.epoch, next.worker"
+					FIRST_COMPENSATION
+					"   AND next.pid IS NOT NULL AND next.worker IS NOT NULL"
+					" ORDER BY 1");
 FT_STATEMENT(next_due,
 			 "SELECT min(CASE WHEN execution.parked_reason IS NOT NULL OR next.pid IS NOT NULL"
 			 "                THEN $2"
@@ -95,7 +119,8 @@ FT_STATEMENT(next_due,
 			 TIMESTAMPTZOID, TIMESTAMPTZOID);
 FT_STATEMENT(lock_next_task,
 			 "SELECT task_id, compensation, compensation_attempt, compensation_losses,"
-			 "       compensation_pid, compensation_epoch, compensation_worker, task_name"
+			 "       compensation_pid, compensation_epoch, compensation_worker, task_name,"
+			 "       suspicion, compensation_failures"
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE execution_id = $1 AND status = 'COMPENSATING'"
 			 " ORDER BY completion_order DESC LIMIT 1"
@@ -115,9 +140,16 @@ FT_STATEMENT(lock_claimed_task,
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE task_id = $1 FOR NO KEY UPDATE",
 			 UUIDOID);
+FT_STATEMENT(set_lost,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET compensation_losses = compensation_losses + 1, suspicion = $2,"
+			 "       compensation_pid = NULL, compensation_epoch = NULL,"
+			 "       compensation_worker = NULL"
+			 " WHERE task_id = $1",
+			 UUIDOID, TEXTOID);
 FT_STATEMENT(set_compensated,
 			 "UPDATE ft.orchestration_tasks"
-			 "   SET status = $2, compensated_at = $3,"
+			 "   SET status = $2, compensated_at = $3, suspicion = NULL,"
 			 "       compensation_pid = NULL, compensation_epoch = NULL,"
 			 "       compensation_worker = NULL,"
 			 "       compensation_error_sqlstate = NULL, compensation_error_message = NULL,"
@@ -229,15 +261,51 @@ give_up(FtExecution *execution, const pg_uuid_t *task_id, const char *task_name,
 }
 
 /*
- * Claim the next compensation of one execution, unless somebody is at it, or
- * it has taken too many workers down with it.
+ * A compensation has failed: it is tried again after a delay, or given up.
+ */
+static void
+blame(FtExecution *execution, const pg_uuid_t *task_id, const char *task_name,
+	  int failures, const char *sqlstate, const char *message)
+{
+	if (failures >= ft_recovery_max_attempts)
+		give_up(execution, task_id, task_name, failures, sqlstate, message);
+	else
+		ft_run(&set_compensation_failed,
+			   FT_ARGS(FT_UUID(task_id),
+					   FT_TEXT(ft_task_status_name(FT_TASK_COMPENSATING)),
+					   FT_VALUE(Int32GetDatum(failures)),
+					   FT_TIME(ft_backoff(GetCurrentTimestamp(), failures, 0)),
+					   FT_TEXT(sqlstate),
+					   FT_TEXT(message)));
+}
+
+/*
+ * May this session take the compensation that lock_next_task has found?  Those
+ * suspected of having taken the server down are for an executor that runs
+ * nothing else; what a worker was lost with is first for the scheduler to
+ * judge, see ft_compensation_recover().  Who calls by hand takes either.
  */
 static bool
-claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
+may_claim(FtCompensationsSought sought)
+{
+	bool		suspect = !ft_column_is_null(0, 9) &&
+		strcmp(ft_column_text(0, 9), FT_SUSPICION_SERVER) == 0;
+
+	if (claim_is_alive(0, 5))
+		return false;
+	if (sought == FT_COMPENSATIONS_ALL)
+		return true;
+	return ft_column_is_null(0, 7) && suspect == (sought == FT_COMPENSATIONS_SUSPECT);
+}
+
+/*
+ * Claim the next compensation of one execution, unless somebody is at it.
+ */
+static bool
+claim_of_execution(const pg_uuid_t *execution_id, Oid owner, FtCompensationsSought sought,
 				   FtCompensationClaim *claim, MemoryContext result_context)
 {
 	FtExecution execution;
-	char	   *task_name;
 	int			losses;
 
 	if (!ft_execution_try_lock(&execution, execution_id) ||
@@ -245,22 +313,13 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
 		(execution.status != FT_EXECUTION_COMPENSATING &&
 		 execution.status != FT_EXECUTION_ROLLING_BACK))
 		return false;
-	if (ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0)
-		return false;
-	if (claim_is_alive(0, 5))
+	if (ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0 || !may_claim(sought))
 		return false;
 
 	claim->execution_id = *execution_id;
 	claim->task_id = ft_column_uuid(0, 1);
 	claim->command = MemoryContextStrdup(result_context, ft_column_text(0, 2));
 	losses = ft_column_int32(0, 4) + (ft_column_is_null(0, 5) ? 0 : 1);
-	task_name = ft_column_text(0, 8);
-	if (losses >= ft_recovery_max_attempts)
-	{
-		give_up(&execution, &claim->task_id, task_name, losses, NULL,
-				psprintf("the worker that ran it was lost %d times", losses));
-		return false;
-	}
 
 	ft_run(&set_claimed,
 		   FT_ARGS(FT_UUID(&claim->task_id),
@@ -275,7 +334,7 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner,
 /* Claim one of the executions that a statement finds. */
 static bool
 claim_one_of(FtStatement *statement, const FtArg *args, Oid owner,
-			 FtCompensationClaim *claim, MemoryContext result_context, uint64 *found)
+			 FtCompensationsSought sought, FtCompensationClaim *claim, MemoryContext result_context, uint64 *found)
 {
 	uint64		n = ft_run(statement, args);
 	pg_uuid_t  *candidates = palloc(sizeof(pg_uuid_t) * Max(n, 1));
@@ -286,7 +345,7 @@ claim_one_of(FtStatement *statement, const FtArg *args, Oid owner,
 	for (uint64 i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (claim_of_execution(&candidates[i], owner, claim, result_context))
+		if (claim_of_execution(&candidates[i], owner, sought, claim, result_context))
 			return true;
 	}
 	return false;
@@ -295,35 +354,38 @@ claim_one_of(FtStatement *statement, const FtArg *args, Oid owner,
 /* Claim a due compensation of owner, of one execution or of any. */
 static bool
 claim_any(Oid owner, TimestampTz now, const pg_uuid_t *execution_id,
-		  FtCompensationClaim *claim, MemoryContext result_context)
+		  FtCompensationsSought sought, FtCompensationClaim *claim,
+		  MemoryContext result_context)
 {
 	FtArg	   *args = FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)),
 							   FT_TIME(now),
-							   execution_id ? FT_UUID(execution_id) : FT_NULL);
+							   execution_id ? FT_UUID(execution_id) : FT_NULL,
+							   sought == FT_COMPENSATIONS_ALL ? FT_NULL :
+							   FT_VALUE(BoolGetDatum(sought == FT_COMPENSATIONS_SUSPECT)));
 	uint64		n;
 
-	if (claim_one_of(&first_due_executions, args, owner, claim, result_context, &n))
+	if (claim_one_of(&first_due_executions, args, owner, sought, claim, result_context, &n))
 		return true;
 	return n == FIRST_CANDIDATES &&
-		claim_one_of(&due_executions, args, owner, claim, result_context, &n);
+		claim_one_of(&due_executions, args, owner, sought, claim, result_context, &n);
 }
 
 bool
 ft_compensation_claim_of(const pg_uuid_t *execution_id, Oid owner,
 						 FtCompensationClaim *claim, MemoryContext result_context)
 {
-	return claim_of_execution(execution_id, owner, claim, result_context);
+	return claim_of_execution(execution_id, owner, FT_COMPENSATIONS_ALL, claim, result_context);
 }
 
 bool
-ft_compensation_claim(TimestampTz now, FtCompensationClaim *claim)
+ft_compensation_claim(TimestampTz now, FtCompensationsSought sought, FtCompensationClaim *claim)
 {
 	MemoryContext result_context = CurrentMemoryContext;
 	FtEngine	engine;
 	bool		found;
 
 	ft_engine_enter(&engine);
-	found = claim_any(engine.caller, now, NULL, claim, result_context);
+	found = claim_any(engine.caller, now, NULL, sought, claim, result_context);
 	ft_engine_leave(&engine);
 	return found;
 }
@@ -386,23 +448,9 @@ ft_compensation_failed(const FtCompensationClaim *claim, const ErrorData *error)
 
 	ft_engine_enter(&engine);
 	if (lock_claimed(claim, &execution, &task_name, &failures))
-	{
-		TimestampTz now = GetCurrentTimestamp();
-		char	   *sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-		const char *message = error->message ? error->message : "missing error text";
-
-		failures++;
-		if (failures >= ft_recovery_max_attempts)
-			give_up(&execution, &claim->task_id, task_name, failures, sqlstate, message);
-		else
-			ft_run(&set_compensation_failed,
-				   FT_ARGS(FT_UUID(&claim->task_id),
-						   FT_TEXT(ft_task_status_name(FT_TASK_COMPENSATING)),
-						   FT_VALUE(Int32GetDatum(failures)),
-						   FT_TIME(ft_backoff(now, failures, 0)),
-						   FT_TEXT(sqlstate),
-						   FT_TEXT(message)));
-	}
+		blame(&execution, &claim->task_id, task_name, failures + 1,
+			   pstrdup(unpack_sql_state(error->sqlerrcode)),
+			   error->message ? error->message : "missing error text");
 	ft_engine_leave(&engine);
 }
 
@@ -429,6 +477,75 @@ ft_compensation_next_due(TimestampTz now)
 
 	ft_run(&next_due, FT_ARGS(FT_TIME(now), FT_TIME(poll)));
 	return ft_column_is_null(0, 1) ? DT_NOEND : ft_column_time(0, 1);
+}
+
+Oid
+ft_compensation_suspect_owner(TimestampTz now)
+{
+	FtEngine	engine;
+	Oid			owner = InvalidOid;
+
+	ft_engine_enter(&engine);
+	if (ft_run(&first_suspect_owner, FT_ARGS(FT_TIME(now))) > 0)
+		owner = ft_column_oid(0, 1);
+	ft_engine_leave(&engine);
+	return owner;
+}
+
+bool
+ft_compensation_waiting_since(TimestampTz time)
+{
+	return ft_run(&waiting_since, FT_ARGS(FT_TIME(time))) > 0;
+}
+
+/* Give back the compensation that a lost worker was at, or have it pay. */
+static void
+recover_lost(const pg_uuid_t *execution_id)
+{
+	FtExecution execution;
+	FtLoss		loss;
+	pg_uuid_t	task_id;
+	char	   *task_name;
+	int			failures;
+
+	if (!ft_execution_try_lock(&execution, execution_id) ||
+		ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0 ||
+		ft_column_is_null(0, 7) || claim_is_alive(0, 5))
+		return;
+	task_id = ft_column_uuid(0, 1);
+	task_name = ft_column_text(0, 8);
+	failures = ft_column_int32(0, 10);
+	loss = ft_suspect_judge("compensation", ft_column_is_null(0, 9) ? NULL : ft_column_text(0, 9),
+							(uint64) ft_column_int64(0, 6) != ft_shared->boot_epoch);
+	ft_run(&set_lost, FT_ARGS(FT_UUID(&task_id), FT_TEXT(loss.suspicion)));
+	if (loss.guilty)
+		blame(&execution, &task_id, task_name, failures + 1, loss.sqlstate, loss.message);
+}
+
+void
+ft_compensation_recover(void)
+{
+	FtEngine	engine;
+	uint64		n;
+	pg_uuid_t  *lost;
+	int			count = 0;
+
+	if (ft_shared == NULL)
+		return;
+	ft_engine_enter(&engine);
+	n = ft_run(&claimed_by_workers, NULL);
+	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+	for (uint64 row = 0; row < n; row++)
+	{
+		if (!claim_is_alive(row, 2))
+			lost[count++] = ft_column_uuid(row, 1);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		recover_lost(&lost[i]);
+	}
+	ft_engine_leave(&engine);
 }
 
 static void
@@ -461,7 +578,7 @@ ft_run_compensations(PG_FUNCTION_ARGS)
 		}
 		found = claim_any(engine.caller, GetCurrentTimestamp(),
 						  PG_ARGISNULL(0) ? NULL : PG_GETARG_UUID_P(0),
-						  &claim, fcinfo->flinfo->fn_mcxt);
+						  FT_COMPENSATIONS_ALL, &claim, fcinfo->flinfo->fn_mcxt);
 		ft_engine_leave(&engine);
 		if (found)
 		{

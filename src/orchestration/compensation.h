@@ -20,6 +20,14 @@ typedef struct FtCompensationClaim
 	char	   *command;
 } FtCompensationClaim;
 
+/* Which compensations a session looks for. */
+typedef enum FtCompensationsSought
+{
+	FT_COMPENSATIONS_ALL,		/* by hand */
+	FT_COMPENSATIONS_UNSUSPECTED,	/* an executor among others */
+	FT_COMPENSATIONS_SUSPECT,	/* one that runs alone */
+} FtCompensationsSought;
+
 /*
  * The worker's interface: each runs in a transaction that the caller has
  * opened, with an active snapshot.
@@ -29,7 +37,8 @@ typedef struct FtCompensationClaim
  * share with the record of it; failed in a third, where that one was rolled
  * back.
  */
-extern bool ft_compensation_claim(TimestampTz now, FtCompensationClaim *claim);
+extern bool ft_compensation_claim(TimestampTz now, FtCompensationsSought sought,
+								  FtCompensationClaim *claim);
 extern void ft_compensation_run(const FtCompensationClaim *claim);
 extern void ft_compensation_failed(const FtCompensationClaim *claim,
 								   const ErrorData *error);
@@ -55,5 +64,14 @@ extern List *ft_compensation_owners(TimestampTz now);
 
 /* When the next compensation will be due; DT_NOEND if none is. In the engine. */
 extern TimestampTz ft_compensation_next_due(TimestampTz now);
+
+/* Whose due suspect of having taken the server down comes first; or InvalidOid. */
+extern Oid	ft_compensation_suspect_owner(TimestampTz now);
+
+/* In the engine: is one due since then, and not claimed? */
+extern bool ft_compensation_waiting_since(TimestampTz time);
+
+/* Give back what lost workers were at. */
+extern void ft_compensation_recover(void);
 
 #endif							/* FT_COMPENSATION_H */

@@ -250,7 +250,7 @@ recover_lost(const pg_uuid_t *task_id, bool server_lost, TimestampTz now)
 
 	if (!ft_task_try_lock(task_id, &execution, &task) || task.status != FT_TASK_RUNNING)
 		return false;
-	loss = ft_suspect_judge(task.suspicion, server_lost);
+	loss = ft_suspect_judge("step", task.suspicion, server_lost);
 	if (loss.guilty)
 	{
 		ft_suspect_note(task_id, loss.suspicion);

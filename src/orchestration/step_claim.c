@@ -30,6 +30,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "orchestration/compensation.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
 #include "orchestration/suspect.h"
@@ -379,7 +380,8 @@ ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
 		if (ft_shared != NULL && due_at <= ft_shared->started_at)
 			settled = false;
 	}
-	if (settled)
+	if (settled && ft_shared != NULL && ft_suspect_claims_must_last() &&
+		!ft_compensation_waiting_since(ft_shared->started_at))
 		ft_suspect_settled();
 
 	n = ft_run_by_index(&due_suspects, NULL);

@@ -16,6 +16,9 @@
  * else, all that it had claimed is suspect, and it is enough that one is
  * claimed at a time.
  *
+ * Compensations are judged like steps.  A task has completed before it is
+ * compensated, and is no suspect then, so that one column does for both.
+ *
  * That the server was shut down says nothing about anybody.
  *
  * A claim that did not reach the disk is not there after a crash, and nobody
@@ -41,7 +44,7 @@ FT_STATEMENT(note_loss,
 			 UUIDOID, TEXTOID);
 
 FtLoss
-ft_suspect_judge(const char *suspicion, bool server_lost)
+ft_suspect_judge(const char *what, const char *suspicion, bool server_lost)
 {
 	FtLoss		loss = {.suspicion = suspicion};
 
@@ -51,7 +54,7 @@ ft_suspect_judge(const char *suspicion, bool server_lost)
 	{
 		loss.guilty = suspicion != NULL && strcmp(suspicion, FT_SUSPICION_SERVER) == 0;
 		loss.suspicion = FT_SUSPICION_SERVER;
-		loss.message = "the server went down while this step, and nothing else of its database, was running";
+		loss.message = psprintf("the server went down while this %s, and nothing else of its database, was running", what);
 		loss.sqlstate = "57P02";
 	}
 	else
@@ -59,7 +62,7 @@ ft_suspect_judge(const char *suspicion, bool server_lost)
 		loss.guilty = suspicion != NULL;
 		if (suspicion == NULL)
 			loss.suspicion = FT_SUSPICION_EXECUTOR;
-		loss.message = "the executor that ran this step, and nothing else, was lost again";
+		loss.message = psprintf("the executor that ran this %s, and nothing else, was lost again", what);
 		loss.sqlstate = "57P01";
 	}
 	return loss;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * suspect.h
- *	  Steps that were running when an executor or the server was lost.
+ *	  Steps and compensations that were running when an executor or the server
+ *	  was lost.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +15,10 @@
 #define FT_SUSPICION_EXECUTOR	"executor"
 #define FT_SUSPICION_SERVER		"server"
 
-/* What becomes of a running step whose executor is not there any more. */
+/*
+ * What becomes of a running step, or compensation, whose executor is not there
+ * any more.
+ */
 typedef struct FtLoss
 {
 	bool		guilty;			/* it has failed; else it is only due again */
@@ -23,7 +27,8 @@ typedef struct FtLoss
 	const char *sqlstate;		/* where guilty */
 } FtLoss;
 
-extern FtLoss ft_suspect_judge(const char *suspicion, bool server_lost);
+/* what is it: a step, or a compensation; for the message. */
+extern FtLoss ft_suspect_judge(const char *what, const char *suspicion, bool server_lost);
 
 /* In the engine: note a loss that is a failure. */
 extern void ft_suspect_note(const pg_uuid_t *task_id, const char *suspicion);

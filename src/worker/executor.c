@@ -260,7 +260,9 @@ claim_compensation(Executor *self)
 	begin_claiming(self);
 	MemoryContextSwitchTo(self->context);
 	self->has_compensation = !role_changed &&
-		ft_compensation_claim(GetCurrentTimestamp(), &self->compensation);
+		ft_compensation_claim(GetCurrentTimestamp(),
+							  self->alone ? FT_COMPENSATIONS_SUSPECT : FT_COMPENSATIONS_UNSUSPECTED,
+							  &self->compensation);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->has_compensation;
@@ -302,7 +304,7 @@ static bool
 claim_next(Executor *self)
 {
 	if (self->alone)
-		return claim_suspect(self);
+		return claim_suspect(self) || claim_compensation(self);
 	if (self->rounds++ % COMPENSATION_TURN == 0)
 		return claim_compensation(self) || claim_suspect(self) || claim_steps(self);
 	return claim_steps(self) || claim_compensation(self) || claim_suspect(self);

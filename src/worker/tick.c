@@ -34,6 +34,7 @@
 #include "guc.h"
 #include "orchestration/external.h"
 #include "orchestration/child.h"
+#include "orchestration/compensation.h"
 #include "orchestration/owner.h"
 #include "orchestration/installation.h"
 #include "orchestration/recovery.h"
@@ -128,6 +129,7 @@ ft_tick_recover(FtTick *tick)
 
 	ft_recovery_pass(tick->now, &tick->pass);
 	ft_step_recover(tick->now);
+	ft_compensation_recover();
 	ft_external_recover(tick->now);
 	ft_child_settle();
 }
@@ -144,6 +146,8 @@ ft_tick_plan(FtTick *tick)
 	tick->roles_generation = ft_owners_check_names();
 	tick->owners = ft_owners_due(tick->now, &next_step);
 	tick->suspect_owner = ft_step_suspect_owner(tick->now);
+	if (!OidIsValid(tick->suspect_owner))
+		tick->suspect_owner = ft_compensation_suspect_owner(tick->now);
 	tick->next_due = Min(next_step, ft_recovery_next_due(tick->now));
 	tick->next_due = Min(tick->next_due, ft_external_next_due());
 	if (ft_child_unsettled())

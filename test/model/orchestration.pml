@@ -415,7 +415,7 @@ inline give_up(k)
 	compensation_worker = NOBODY
 }
 
-/* compensation.c: claim_of_execution */
+/* compensation.c: claim_of_execution, and recover_lost before it, which may give up */
 #define CAN_CLAIM_COMPENSATION(e, k) (claim[e] == 0 && COMPENSATES && !paused && NEXT_COMPENSATION(k) && \
 	(compensation_worker == NOBODY || compensation_worker == LOST || compensation_worker == e))
 

@@ -152,6 +152,7 @@ $$;
 my $views = q{
 CREATE INDEX ON ledger (run, step);
 CREATE INDEX ON started (execution_id);
+ANALYZE;
 CREATE VIEW all_executions AS
 WITH RECURSIVE tree AS
  (SELECT run, execution_id FROM started
@@ -168,6 +169,7 @@ SELECT run, task.execution_id, task.task_id, task.task_name AS step, task.status
   FROM all_executions JOIN ft.orchestration_tasks AS task USING (execution_id);
 CREATE INDEX ON expected (run, step);
 CREATE INDEX ON expected (execution_id);
+ANALYZE expected;
 CREATE VIEW written AS
 SELECT run, step, count(*) FILTER (WHERE kind = 'do') AS do, count(*) FILTER (WHERE kind = 'undo') AS undo
   FROM ledger GROUP BY run, step;
@@ -180,13 +182,15 @@ UNION ALL
 SELECT run, step, 0, undo FROM expected WHERE is_loop;
 -- a task that has started an execution is undone by what that one undoes
 CREATE TABLE undone AS
-SELECT task.run, task.execution_id, task.step, task.completion_order, min(line) AS first_line, max(line) AS last_line
-  FROM expected AS task JOIN expected AS writer
-       ON writer.task_id = task.task_id OR writer.execution_id = task.child_execution_id
-  JOIN ledger ON ledger.run = writer.run AND ledger.step = writer.step AND kind = 'undo'
- GROUP BY 1, 2, 3, 4;
+SELECT task.execution_id, task.step, task.completion_order, min(line) AS first_line, max(line) AS last_line
+  FROM (SELECT execution_id, step, completion_order, run, step AS writer FROM expected
+        UNION ALL
+        SELECT task.execution_id, task.step, task.completion_order, within.run, within.step
+          FROM expected AS task JOIN expected AS within ON within.execution_id = task.child_execution_id) AS task
+  JOIN ledger ON ledger.run = task.run AND ledger.step = task.writer AND kind = 'undo'
+ GROUP BY 1, 2, 3;
 CREATE INDEX ON undone (execution_id);
-ANALYZE;
+ANALYZE undone;
 };
 
 sub install_ledger
@@ -288,7 +292,7 @@ sub check_ledger
           HAVING count(*) <> (ARRAY[20, 19, 20])[1 + run % 3]},
         'and none is missing');
     none($node,
-        q{SELECT early.run, early.step, late.step FROM undone AS early JOIN undone AS late USING (execution_id)
+        q{SELECT early.execution_id, early.step, late.step FROM undone AS early JOIN undone AS late USING (execution_id)
            WHERE early.completion_order < late.completion_order AND early.first_line < late.last_line},
         'compensations ran in reverse order of completion');
     none($node,
