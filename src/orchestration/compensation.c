@@ -140,6 +140,13 @@ FT_STATEMENT(lock_claimed_task,
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE task_id = $1 FOR NO KEY UPDATE",
 			 UUIDOID);
+FT_STATEMENT(set_released,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET compensation_attempt = compensation_attempt - 1,"
+			 "       compensation_pid = NULL, compensation_epoch = NULL,"
+			 "       compensation_worker = NULL"
+			 " WHERE task_id = $1",
+			 UUIDOID);
 FT_STATEMENT(set_lost,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET compensation_losses = compensation_losses + 1, suspicion = $2,"
@@ -451,6 +458,20 @@ ft_compensation_failed(const FtCompensationClaim *claim, const ErrorData *error)
 		blame(&execution, &claim->task_id, task_name, failures + 1,
 			   pstrdup(unpack_sql_state(error->sqlerrcode)),
 			   error->message ? error->message : "missing error text");
+	ft_engine_leave(&engine);
+}
+
+void
+ft_compensation_release(const FtCompensationClaim *claim)
+{
+	FtEngine	engine;
+	FtExecution execution;
+	char	   *task_name;
+	int			failures;
+
+	ft_engine_enter(&engine);
+	if (lock_claimed(claim, &execution, &task_name, &failures))
+		ft_run(&set_released, FT_ARGS(FT_UUID(&claim->task_id)));
 	ft_engine_leave(&engine);
 }
 

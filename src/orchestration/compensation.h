@@ -35,13 +35,14 @@ typedef enum FtCompensationsSought
  * Claim, run and fail are called by a session of the owner: claim in a small
  * transaction of its own; run in another, which the compensation's effects
  * share with the record of it; failed in a third, where that one was rolled
- * back.
+ * back, or released where that was not the compensation's fault.
  */
 extern bool ft_compensation_claim(TimestampTz now, FtCompensationsSought sought,
 								  FtCompensationClaim *claim);
 extern void ft_compensation_run(const FtCompensationClaim *claim);
 extern void ft_compensation_failed(const FtCompensationClaim *claim,
 								   const ErrorData *error);
+extern void ft_compensation_release(const FtCompensationClaim *claim);
 
 /*
  * Inside the engine: claim the next compensation of one execution; false if

@@ -12,7 +12,8 @@
  * Executions made here after the restore are not affected, unless the
  * database is a clone that does not know when it became one.
  *
- * Locking: ft.adopt() locks the executions that it gives an owner.
+ * Locking: ft.adopt() locks the executions that it gives an owner, then the
+ * definitions.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,6 +81,21 @@ FT_STATEMENT(settle_owners,
 			 " RETURNING execution.execution_id, role.was_parked",
 			 BOOLOID);
 
+FT_STATEMENT(settle_definitions,
+			 "UPDATE ft.orchestrations AS orchestration"
+			 "   SET owner = role.rolname, owner_oid = role.oid"
+			 "  FROM (SELECT orchestration_id,"
+			 "               coalesce(by_name.oid, by_oid.oid) AS oid,"
+			 "               coalesce(by_name.rolname, by_oid.rolname) AS rolname"
+			 "          FROM ft.orchestrations AS owned"
+			 "          LEFT JOIN pg_authid AS by_name ON by_name.rolname = owned.owner"
+			 "          LEFT JOIN pg_authid AS by_oid ON by_oid.oid = owned.owner_oid AND $1"
+			 "         ORDER BY orchestration_id"
+			 "           FOR NO KEY UPDATE OF owned) AS role"
+			 " WHERE role.orchestration_id = orchestration.orchestration_id"
+			 "   AND role.oid IS NOT NULL"
+			 "   AND (orchestration.owner, orchestration.owner_oid) <> (role.rolname, role.oid)",
+			 BOOLOID);
 FT_STATEMENT_NOARGS(settle_tasks,
 					"UPDATE ft.orchestration_tasks AS task"
 					"   SET owner_oid = execution.owner_oid"
@@ -140,7 +156,10 @@ ft_installation_require_own(void)
 				 errhint("When they are to go on here, a superuser calls: SELECT ft.adopt();")));
 }
 
-/* Give each execution a role of this cluster; returns how many had another. */
+/*
+ * Give each execution a role of this cluster, and each definition; returns how
+ * many executions had another.
+ */
 static int64
 settle_owners_and_steps(bool made_here)
 {
@@ -154,6 +173,7 @@ settle_owners_and_steps(bool made_here)
 			parked[nparked++] = ft_column_uuid(row, 1);
 	}
 	ft_run(&settle_tasks, NULL);
+	ft_run(&settle_definitions, FT_ARGS(FT_VALUE(BoolGetDatum(made_here))));
 	/* the steps of what was parked are due again */
 	for (int i = 0; i < nparked; i++)
 		ft_ready_recount(&parked[i], GetCurrentTimestamp());

@@ -152,6 +152,14 @@ obstacle_of(const FtOwner *owner)
 	return obstacle;
 }
 
+bool
+ft_owner_can_connect(Oid oid)
+{
+	char	   *name = GetUserNameFromId(oid, true);
+
+	return name != NULL && obstacle_of(ft_owner_make(oid, name)) == NULL;
+}
+
 /* Owners whose compensations may run; what may not is parked. */
 static List *
 compensation_owners(TimestampTz now)

@@ -30,6 +30,9 @@ extern uint64 ft_owners_check_names(void);
 /* Whether the role of an execution's owner has the name that it had then. */
 extern bool ft_owner_has_its_name(const FtOwner *owner);
 
+/* Could a worker log in as this role, by whatever name it goes? */
+extern bool ft_owner_can_connect(Oid oid);
+
 /* Inside the engine: if it has not, park what is that owner's. */
 extern void ft_owner_park_by_name(const FtOwner *owner);
 

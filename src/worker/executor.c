@@ -41,6 +41,7 @@
 
 #include "guc.h"
 #include "orchestration/compensation.h"
+#include "orchestration/owner.h"
 #include "orchestration/step.h"
 #include "orchestration/step_alone.h"
 #include "orchestration/step_group.h"
@@ -347,6 +348,17 @@ run_in_transaction(Executor *self, const char *activity, int64 timeout,
 	return error;
 }
 
+/*
+ * Is the owner still one that a process could connect as?  If not, he has lost
+ * what he needs for his steps, too, or is about to: that one of them has failed
+ * says nothing about it.  It is given back, and parked with the others.
+ */
+static bool
+owner_is_there(void)
+{
+	return ft_owner_can_connect(GetSessionUserId());
+}
+
 static void
 compensation_body(Executor *self, void *claim)
 {
@@ -362,7 +374,10 @@ run_compensation(Executor *self)
 	if (error != NULL)
 	{
 		ft_worker_begin("recording a failure");
-		ft_compensation_failed(&self->compensation, error);
+		if (owner_is_there())
+			ft_compensation_failed(&self->compensation, error);
+		else
+			ft_compensation_release(&self->compensation);
 		ft_worker_commit();
 		MemoryContextSwitchTo(self->context);
 	}
@@ -436,7 +451,10 @@ run_step(Executor *self, FtStepClaim *claim)
 	if (error != NULL)
 	{
 		ft_worker_begin("recording a failure");
-		ft_step_failed(claim, error);
+		if (owner_is_there())
+			ft_step_failed(claim, error);
+		else
+			(void) ft_step_release(claim);
 		ft_worker_commit();
 		MemoryContextSwitchTo(self->context);
 	}
@@ -673,7 +691,7 @@ ft_executor_main(Datum main_arg)
 		MemoryContextSwitchTo(self.context);
 		ft_worker_next_round(NULL);
 
-		if (told_to_leave(self.slot, self.started_at))
+		if (role_changed || told_to_leave(self.slot, self.started_at))
 			break;
 		if (self.steps == NIL)
 		{

@@ -14,8 +14,8 @@ use Test::More;
 
 our @EXPORT = qw(
   new_ledger_node
-  ledger_owners
   install_ledger
+  define_ledger
   fill_ledger
   send_signals
   ledger_ends
@@ -24,9 +24,8 @@ our @EXPORT = qw(
   none
 );
 
+# Whose executions they are.
 my @owners = ('alice', 'bob');
-
-sub ledger_owners { return @owners; }
 
 # A server for it, set up but not started.
 sub new_ledger_node
@@ -51,12 +50,13 @@ autovacuum = on
 # and after.  What fails by chance fails before it writes.
 my $tables = q{
 CREATE EXTENSION fault_tolerance;
-CREATE ROLE alice LOGIN;
-CREATE ROLE bob LOGIN;
-GRANT USAGE ON SCHEMA ft TO alice, bob;
+CREATE ROLE workers;
+CREATE ROLE alice LOGIN IN ROLE workers;
+CREATE ROLE bob LOGIN IN ROLE workers;
+GRANT USAGE ON SCHEMA ft TO workers;
 CREATE TABLE ledger (line bigserial, run int, step text, kind text);
 CREATE TABLE started (run serial, execution_id uuid);
-GRANT ALL ON ledger, ledger_line_seq, started, started_run_seq TO alice, bob;
+GRANT ALL ON ledger, ledger_line_seq, started, started_run_seq TO workers;
 
 CREATE FUNCTION note(input jsonb, step text, kind text DEFAULT 'do') RETURNS void LANGUAGE sql AS $$
     SELECT pg_sleep(random() * 0.004);
@@ -198,36 +198,44 @@ sub install_ledger
     my ($node) = @_;
 
     $node->safe_psql('postgres', $tables);
-    $node->safe_psql('postgres', 'SELECT define()', extra_params => [ '-U', $_ ]) foreach @owners;
+    define_ledger($node, @owners);
 }
 
-# Have so many executions under way for each owner.  Returns how many were
-# started.
+# Define the orchestrations of these owners.
+sub define_ledger
+{
+    my ($node, @of) = @_;
+
+    $node->safe_psql('postgres', 'SELECT define()', extra_params => [ '-U', $_ ]) foreach @of;
+}
+
+# Have so many executions under way for each owner, or for some.  Returns how
+# many were started.
 sub fill_ledger
 {
-    my ($node, $wanted) = @_;
+    my ($node, $wanted, @of) = @_;
     my $n = 0;
 
     $n += $node->safe_psql('postgres', "SELECT fill($wanted)", extra_params => [ '-U', $_ ])
-      foreach @owners;
+      foreach @of ? @of : @owners;
     return $n;
 }
 
 # Send what a share of the executions wait for, or will.
 sub send_signals
 {
-    my ($node, $share) = @_;
+    my ($node, $share, @of) = @_;
 
     $node->safe_psql('postgres', "SELECT send($share)", extra_params => [ '-U', $_ ])
-      foreach @owners;
+      foreach @of ? @of : @owners;
 }
 
 # Wait until all is over.
 sub ledger_ends
 {
-    my ($node) = @_;
+    my ($node, @of) = @_;
 
-    send_signals($node, 2);
+    send_signals($node, 2, @of);
     return ok(
         poll($node,
             q{SELECT count(*) = 0 FROM ft.orchestration_executions WHERE status NOT IN ('COMPLETED', 'COMPENSATED')}),
