@@ -66,7 +66,9 @@ SELECT pg_temp.try(tasks) FROM (VALUES
     (33, '[{"name": "a", "timeout": "-1 s"}]'),
     (34, '[{"name": "a", "timeout": 5}]'),
     (35, '[{"name": "a", "priority": 40000}]'),
-    (36, '[{"name": "a", "queue": ""}]')) AS t (n, tasks) ORDER BY n;
+    (36, '[{"name": "a", "queue": ""}]'),
+    (37, '[{"name": "a", "sleep": "1001 years"}]'),
+    (38, '[{"name": "a", "timeout": "100000000 years"}]')) AS t (n, tasks) ORDER BY n;
 \pset format aligned
 \pset tuples_only off
 

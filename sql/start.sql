@@ -47,6 +47,10 @@ SELECT ft.submit('SELECT 1', queue => '');
 SELECT ft.submit('SELECT 1; SELECT 2', execution_mode => 'non_transactional');
 SELECT ft.submit('ROLLBACK');
 SELECT ft.submit('SELECT 1', compensation => 'SELEKT');
+SELECT ft.submit('SELECT 1', timeout => '-1 s');
+SELECT ft.submit('SELECT 1', timeout => '2000 years');
+SELECT ft.submit('SELECT 1', deadline => '-1 s');
+SELECT ft.submit('SELECT 1', deadline => '1 hour', run_at => now() + interval '2 hours');
 \set VERBOSITY default
 SELECT count(*) FROM ft.orchestration_executions;
 
@@ -66,6 +70,24 @@ SELECT ft.define_orchestration('order', '[{"name": "other", "command": "SELECT 1
 SELECT ft.run_steps(:'execution');
 SELECT ft.start('order', version => 1) IS NOT NULL AS old, ft.start('order') IS NOT NULL AS new;
 SELECT count(*) FROM ft.orchestration_tasks GROUP BY execution_id ORDER BY 1;
+DELETE FROM ft.orchestration_executions;
+
+-- Whoever asks again after a new version was made means what was begun, unless
+-- he asks for a version.
+SELECT ft.start('order', idempotency_key => 'order 6') AS execution \gset
+SELECT ft.define_orchestration('order', '[
+    {"name": "other", "command": "SELECT 1", "priority": 2.0, "max_attempts": 3.0, "repeat_while": "SELECT false", "max_iterations": 2.0},
+    {"name": "more", "command": "SELECT 2", "depends_on": ["other"]},
+    {"name": "alone", "depends_on": null}]') IS NOT NULL AS defined;
+SELECT ft.start('order', idempotency_key => 'order 6') = :'execution' AS same;
+SELECT ft.start('order', idempotency_key => 'order 6', version => 2) = :'execution' AS same;
+\set VERBOSITY terse
+SELECT ft.start('order', idempotency_key => 'order 6', version => 3);
+\set VERBOSITY default
+-- Whole numbers may be written with a point; what others depend on is known.
+SELECT ft.start('order') AS execution \gset
+SELECT task_name, priority, max_attempts, max_iterations, has_successors
+  FROM ft.orchestration_tasks WHERE execution_id = :'execution' ORDER BY task_id;
 DELETE FROM ft.orchestration_executions;
 TRUNCATE start_ledger RESTART IDENTITY;
 

@@ -8,8 +8,8 @@
 #ifndef FT_DEFINITION_H
 #define FT_DEFINITION_H
 
-#include "compat.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 
@@ -23,6 +23,9 @@ extern int	ft_definition_check(Jsonb *tasks);
  */
 extern void ft_definition_check_command(const char *command, const char *place,
 										bool single, bool in_transaction);
+
+/* An error unless a step can take, or wait for, so long. */
+extern void ft_definition_check_duration(const Interval *duration, const char *place);
 
 /* An error unless it is one of the modes in which a step can be run. */
 extern void ft_definition_check_mode(const char *mode, const char *place);

@@ -28,6 +28,7 @@
 #include "orchestration/execution.h"
 
 #define TASKS_LIMIT		10000
+#define DURATION_LIMIT_YEARS	1000
 
 /* How far a task has been followed. */
 typedef enum Visit
@@ -204,7 +205,22 @@ integer_of(const JsonbValue *value, const char *place, int least, int most)
 	return DatumGetInt32(DirectFunctionCall1(numeric_int4, number));
 }
 
-/* A duration as text; it must be more than nothing. */
+void
+ft_definition_check_duration(const Interval *duration, const char *place)
+{
+	Interval	nothing = {0};
+	Interval	most = {.month = DURATION_LIMIT_YEARS * MONTHS_PER_YEAR};
+	Datum		value = IntervalPGetDatum(duration);
+
+	if (!DatumGetBool(DirectFunctionCall2(interval_gt, value, IntervalPGetDatum(&nothing))))
+		report_bad(place, "A duration must be more than nothing.", "Write it as an interval, such as \"30 seconds\".");
+	/* what is added to a time must remain one */
+	if (DatumGetBool(DirectFunctionCall2(interval_gt, value, IntervalPGetDatum(&most))))
+		report_bad(place, psprintf("A duration is %d years at most.", DURATION_LIMIT_YEARS),
+				   "Leave it out where there is to be no limit.");
+}
+
+/* A duration as text. */
 static void
 check_interval(const JsonbValue *value, const char *place)
 {
@@ -218,8 +234,7 @@ check_interval(const JsonbValue *value, const char *place)
 													 ObjectIdGetDatum(InvalidOid),
 													 Int32GetDatum(-1)));
 	error_context_stack = callback.previous;
-	if (interval->time + interval->day * USECS_PER_DAY + (int64) interval->month * DAYS_PER_MONTH * USECS_PER_DAY <= 0)
-		report_bad(place, "A duration must be more than nothing.", "Write it as an interval, such as \"30 seconds\".");
+	ft_definition_check_duration(interval, place);
 }
 
 static List *

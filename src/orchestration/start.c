@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(ft_start);
 PG_FUNCTION_INFO_V1(ft_submit);
 
 FT_STATEMENT(find_definition,
-			 "SELECT orchestration_id, owner::text, owner_oid, jsonb_array_length(tasks)"
+			 "SELECT orchestration_id, owner::text, owner_oid, jsonb_array_length(tasks), version"
 			 "  FROM ft.orchestrations"
 			 " WHERE orchestration_name = $1 AND version = coalesce($2, version)"
 			 " ORDER BY version DESC LIMIT 1",
@@ -48,10 +48,15 @@ FT_STATEMENT(insert_execution,
 			 UUIDOID, UUIDOID, OIDOID, TIMESTAMPTZOID, JSONBOID, INT2OID, TIMESTAMPTZOID,
 			 INTERVALOID, TEXTOID, INT8OID);
 FT_STATEMENT(find_started,
-			 "SELECT execution_id, orchestration_id IS NOT DISTINCT FROM $3"
-			 "  FROM ft.orchestration_executions"
+			 "SELECT execution_id,"
+			 "       orchestration_id IS NOT DISTINCT FROM $3 OR NOT $4 AND EXISTS"
+			 "           (SELECT FROM ft.orchestrations AS begun, ft.orchestrations AS asked"
+			 "             WHERE begun.orchestration_id = execution.orchestration_id"
+			 "               AND asked.orchestration_id = $3"
+			 "               AND begun.orchestration_name = asked.orchestration_name)"
+			 "  FROM ft.orchestration_executions AS execution"
 			 " WHERE owner_oid = $1 AND idempotency_key = $2",
-			 OIDOID, TEXTOID, UUIDOID);
+			 OIDOID, TEXTOID, UUIDOID, BOOLOID);
 FT_STATEMENT(insert_tasks,
 			 "INSERT INTO ft.orchestration_tasks"
 			 " (task_id, execution_id, task_name, command, compensation, critical, depends_on,"
@@ -63,15 +68,17 @@ FT_STATEMENT(insert_tasks,
 			 " SELECT ft.uuid_v7(), $2, task.name, task.command,"
 			 "        CASE WHEN task.for_each IS NULL THEN undo END,"
 			 "        coalesce(task.critical, false), coalesce(task.depends_on, '{}'),"
-			 "        $3, coalesce(task.queue, 'default'), coalesce(task.priority, $4),"
+			 "        $3, coalesce(task.queue, 'default'), coalesce(task.priority::smallint, $4),"
 			 "        coalesce(task.execution_mode, 'transactional'), coalesce(task.short, false),"
-			 "        task.condition, task.timeout, task.max_attempts, task.backoff,"
+			 "        task.condition, task.timeout, task.max_attempts::integer, task.backoff,"
 			 "        task.sleep, task.signal, task.for_each,"
 			 "        CASE WHEN task.for_each IS NOT NULL THEN undo END,"
-			 "        task.repeat_while, task.max_iterations, task.orchestration, task.input,"
+			 "        task.repeat_while, task.max_iterations::integer, task.orchestration, task.input,"
 			 "        dependencies + signals,"
-			 "        definition.tasks @> jsonb_build_array("
-			 "            jsonb_build_object('depends_on', jsonb_build_array(task.name))),"
+			 "        task.name IN (SELECT jsonb_array_elements_text(needing.value -> 'depends_on')"
+			 "                        FROM ft.orchestrations, jsonb_array_elements(tasks) AS needing"
+			 "                       WHERE orchestration_id = $1"
+			 "                         AND jsonb_typeof(needing.value -> 'depends_on') = 'array'),"
 			 "        CASE WHEN dependencies + signals = 0 THEN begin + task.sleep END,"
 			 "        CASE WHEN dependencies = 0 AND signals > 0 THEN begin + task.timeout END,"
 			 "        CASE WHEN dependencies + signals = 0 THEN begin + coalesce(task.sleep, '0')"
@@ -80,11 +87,11 @@ FT_STATEMENT(insert_tasks,
 			 "   FROM ft.orchestrations AS definition,"
 			 "        jsonb_to_recordset(definition.tasks) AS task ("
 			 "            name text, command text, compensation text, critical boolean,"
-			 "            depends_on text[], queue text, priority smallint,"
+			 "            depends_on text[], queue text, priority numeric,"
 			 "            execution_mode text, short boolean, condition text,"
-			 "            timeout interval, max_attempts integer, backoff interval,"
+			 "            timeout interval, max_attempts numeric, backoff interval,"
 			 "            sleep interval, signal text, for_each text, repeat_while text,"
-			 "            max_iterations integer, orchestration text, input text),"
+			 "            max_iterations numeric, orchestration text, input text),"
 			 "        LATERAL (SELECT coalesce(cardinality(task.depends_on), 0) AS dependencies,"
 			 "                        num_nonnulls(task.signal) AS signals,"
 			 "                        CASE WHEN task.orchestration IS NULL THEN task.compensation"
@@ -111,6 +118,7 @@ typedef struct Start
 {
 	pg_uuid_t  *execution_id;
 	pg_uuid_t  *orchestration_id;	/* NULL for a single command */
+	bool		exact_version;	/* else any version will do */
 	Oid			owner;
 	Datum		input;
 	FtArg		idempotency_key;
@@ -125,6 +133,29 @@ static FtArg
 argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(n));
+}
+
+/* A deadline that is over before it begins can only be a mistake. */
+static void
+check_deadline(const Start *start)
+{
+	Interval	nothing = {0};
+	Datum		until;
+
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, start->deadline.value, IntervalPGetDatum(&nothing))))
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("deadline must not be negative"),
+				 errdetail("It counts from now on."),
+				 errhint("Pass how long the execution may take, or null for no deadline.")));
+	until = DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(start->now),
+								start->deadline.value);
+	if (!start->run_at.isnull && DatumGetTimestampTz(until) < DatumGetTimestampTz(start->run_at.value))
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("deadline would be over before run_at"),
+				 errdetail("It counts from now on: the execution would have failed before it begins."),
+				 errhint("Pass a longer deadline, or an earlier run_at.")));
 }
 
 /* The arguments that ft.start and ft.submit have in common, from the second. */
@@ -156,6 +187,8 @@ read_start(FunctionCallInfo fcinfo, Start *start)
 				 errmsg("run_at must not be infinite"),
 				 errdetail("The execution would never begin, or would always have been late."),
 				 errhint("Pass a time, or null to begin at once.")));
+	if (!start->deadline.isnull)
+		check_deadline(start);
 }
 
 /*
@@ -179,7 +212,7 @@ insert(Start *start)
 
 	if (ft_run(&find_started,
 			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(start->owner)), start->idempotency_key,
-					   orchestration)) == 0)
+					   orchestration, FT_VALUE(BoolGetDatum(start->exact_version)))) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the execution with this idempotency_key is not visible"),
@@ -191,7 +224,9 @@ insert(Start *start)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("idempotency_key \"%s\" is that of another execution",
 						TextDatumGetCString(start->idempotency_key.value)),
-				 errdetail("Execution %s has it, and is not one of this version of this orchestration.",
+				 errdetail(start->exact_version ?
+						   "Execution %s has it, and is not one of this version of this orchestration." :
+						   "Execution %s has it, and is not one of this orchestration.",
 						   ft_uuid_string(start->execution_id)),
 				 errhint("Use a key that names the orchestration too.")));
 	return false;
@@ -209,6 +244,18 @@ begin(const Start *start, uint64 n)
 		ft_wake_worker_at_commit();
 }
 
+pg_noreturn static void report_unknown_version(const char *name, int version, int newest);
+
+static void
+report_unknown_version(const char *name, int version, int newest)
+{
+	ereport(ERROR,
+			(errcode(FT_ERRCODE_UNKNOWN_OBJECT),
+			 errmsg("orchestration \"%s\" has no version %d", name, version),
+			 errdetail("Its newest version is %d.", newest),
+			 errhint("Leave the version out to start the newest one.")));
+}
+
 /* Start an execution of a version, or of the newest, of a definition. */
 static void
 start_defined(Start *start, const char *name, FtArg version)
@@ -216,7 +263,13 @@ start_defined(Start *start, const char *name, FtArg version)
 	pg_uuid_t	orchestration_id;
 
 	if (ft_run(&find_definition, FT_ARGS(FT_TEXT(name), version)) == 0)
-		ft_definition_report_unknown(name);
+	{
+		if (version.isnull || ft_run(&find_definition, FT_ARGS(FT_TEXT(name), FT_NULL)) == 0)
+			ft_definition_report_unknown(name);
+		ft_definition_require_member(name, ft_column_text(0, 2), ft_column_oid(0, 3), start->owner);
+		report_unknown_version(name, DatumGetInt32(version.value), ft_column_int32(0, 5));
+	}
+	start->exact_version = !version.isnull;
 	orchestration_id = ft_column_uuid(0, 1);
 	start->orchestration_id = &orchestration_id;
 	start->tasks = ft_column_int32(0, 4);
@@ -309,6 +362,8 @@ ft_submit(PG_FUNCTION_ARGS)
 				 errmsg("max_attempts must be at least 1"),
 				 errdetail("%d attempts would never run it.", PG_GETARG_INT32(10)),
 				 errhint("Pass null for fault_tolerance.recovery_max_attempts.")));
+	if (!PG_ARGISNULL(11))
+		ft_definition_check_duration(PG_GETARG_INTERVAL_P(11), "timeout");
 
 	ft_engine_enter(&engine);
 	start.owner = engine.caller;
