@@ -41,6 +41,7 @@ INSTALL_PARTS = \
 	orchestration/external \
 	orchestration/retry \
 	orchestration/timeline \
+	orchestration/why \
 	orchestration/child \
 	diagnostics/dead_tuples \
 	diagnostics/xid_clock \
@@ -108,6 +109,7 @@ REGRESS = \
 	external \
 	retry \
 	timeline \
+	why \
 	signal \
 	flow \
 	child \

@@ -60,6 +60,9 @@ my $execution = start(
 );
 ok(wait_until_running($execution, 'long'), 'a step runs');
 my $pid = value("SELECT worker_pid FROM ft.orchestration_tasks WHERE task_name = 'long'");
+is( value("SELECT waits_for, task_name, since < now(), until, detail FROM ft.why_waiting('$execution')"),
+    "step|long|t||process $pid runs it, and waits for Timeout: PgSleep",
+    'what it waits for is known');
 is(value("SELECT ft.cancel('$execution')"), 'COMPENSATING', 'its execution is cancelled');
 is(value("SELECT ft.wait('$execution', '60 s')"), 'COMPENSATED', 'and ends compensated');
 is( value(
@@ -293,6 +296,35 @@ is(value('SELECT ft.adopt()'), '4', 'a superuser adopts them');
 is(value("SELECT ft.wait('$execution', '60 s')"), 'COMPLETED', 'and they go on');
 is( value("SELECT string_agg(what, ',' ORDER BY entry) FROM ledger"),
     's1,s2,new,s3,s4', 'each step once');
+$session->quit;
+
+#
+# Why something does not go on, of what is with the executors.
+#
+$session = $node->background_psql('postgres');
+$session->query_safe('BEGIN; LOCK TABLE ledger');
+my @held = map { value("SELECT ft.submit('INSERT INTO ledger (what) VALUES (''held $_'')')") } 1 .. 3;
+ok( $node->poll_query_until(
+        'postgres', "SELECT count(*) = 2 FROM pg_locks WHERE relation = 'ledger'::regclass AND NOT granted"),
+    'all executors wait for a lock');
+like( value("SELECT waits_for, detail, what_to_do FROM ft.why_waiting('$held[0]')"),
+    qr/^step\|process (\d+) runs it, and waits for Lock: relation\|.*pg_blocking_pids\(\1\);$/, 'which is told');
+is( value(
+        "SELECT waits_for, detail FROM unnest('{" . join(',', @held) . "}'::uuid[]) AS execution, ft.why_waiting(execution)"
+          . " WHERE waits_for <> 'step'"),
+    "executor|it is due in queue 'default'; executors that there are: 2 of 2",
+    'and so is what waits for them');
+$session->query_safe('COMMIT');
+is(value("SELECT ft.wait('$_', '60 s')"), 'COMPLETED', 'it goes on') foreach @held;
+value('ALTER SYSTEM SET fault_tolerance.auto_recovery = off; SELECT pg_reload_conf()');
+ok( $node->poll_query_until(
+        'postgres', "SELECT EXISTS (SELECT FROM ft.engine_obstacle() WHERE obstacle = 'fault_tolerance.auto_recovery is off')"),
+    'the whole database is left alone');
+my $left = value("SELECT ft.submit('SELECT 1')");
+is( value("SELECT waits_for, detail FROM ft.why_waiting('$left')"),
+    'workers|fault_tolerance.auto_recovery is off', 'that is told, and nothing else');
+value('ALTER SYSTEM RESET fault_tolerance.auto_recovery; SELECT pg_reload_conf()');
+is(value("SELECT ft.wait('$left', '60 s')"), 'COMPLETED', 'until it is not');
 $session->quit;
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|was terminated by signal/, 'nothing crashed');
