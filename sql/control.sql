@@ -161,6 +161,34 @@ SELECT execution_id = :'child' AS child, status, paused_at IS NOT NULL AS paused
 SELECT * FROM ft.validate_execution(:'child');
 DELETE FROM ft.orchestration_executions;
 
+-- What is being undone, or could not be, is left as it is when it is given up.
+SELECT ft.define_orchestration('undo', $$[
+    {"name": "first", "command": "SELECT 1", "compensation": "INSERT INTO control_ledger (what) VALUES ('first undone')"},
+    {"name": "second", "depends_on": ["first"], "command": "SELECT 2", "compensation": "SELECT 1 / 0"},
+    {"name": "third", "depends_on": ["second"], "command": "SELECT 3", "compensation": "SELECT 3"},
+    {"name": "fourth", "depends_on": ["third"], "signal": "never"}]$$) IS NOT NULL AS defined;
+SELECT ft.start('undo') AS failing, ft.start('undo') AS undoing, ft.start('undo') AS rolling \gset
+SELECT ft.run_steps();
+SELECT ft.cancel(:'failing');
+SET fault_tolerance.recovery_max_attempts = 1;
+SELECT ft.run_compensations(:'failing');
+RESET fault_tolerance.recovery_max_attempts;
+SELECT why, task_name FROM ft.dead_letters;
+SELECT ft.cancel(:'failing', compensate => false);
+SELECT ft.cancel(:'undoing');
+SELECT ft.cancel(:'undoing', compensate => false);
+SELECT ft.rollback_to_checkpoint(checkpoint_id, NULL) FROM ft.orchestration_checkpoints WHERE execution_id = :'rolling' \g /dev/null
+SELECT ft.cancel(:'rolling', compensate => false);
+SELECT ft.run_compensations(), (SELECT count(*) FROM ft.dead_letters) AS dead_letters;
+SELECT name, e.status, string_agg(t.task_name || ' ' || t.status, ', ' ORDER BY t.task_id) AS tasks,
+       (SELECT count(*) FROM ft.validate_execution(execution_id)) AS problems
+  FROM (VALUES ('failing', :'failing'::uuid), ('undoing', :'undoing'), ('rolling', :'rolling')) AS x (name, execution_id)
+  JOIN ft.orchestration_executions AS e USING (execution_id) JOIN ft.orchestration_tasks AS t USING (execution_id)
+ GROUP BY 1, 2, execution_id ORDER BY 1;
+SELECT count(*) FROM control_ledger WHERE what = 'first undone';
+DELETE FROM ft.orchestration_executions;
+SELECT ft.drop_orchestration('undo');
+
 -- Waiting: for nothing, for itself, in a step, not for ever.
 \set VERBOSITY terse
 SELECT ft.wait(NULL);

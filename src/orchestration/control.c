@@ -6,7 +6,9 @@
  * A step that is running when its execution is cancelled has lost its claim:
  * its executor is told when the cancel commits, and what the step has done is
  * rolled back, in any case at the latest when it would have been recorded.  It
- * has failed at nothing, so nothing is recorded of it.
+ * has failed at nothing, so nothing is recorded of it.  So it is with a
+ * compensation that runs when its execution is given up, but that nobody tells
+ * it before its end.
  *
  * Locking: the execution's row, then its tasks by task_id, then its failures.
  *
@@ -45,6 +47,12 @@ FT_STATEMENT(cancel_tasks,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $2, due_at = NULL, next_attempt_at = NULL"
 			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING')",
+			 UUIDOID, TEXTOID);
+FT_STATEMENT(leave_done,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET status = $2, compensation_next_attempt_at = NULL, compensation_pid = NULL,"
+			 "       compensation_epoch = NULL, compensation_worker = NULL"
+			 " WHERE execution_id = $1 AND status = 'COMPENSATING'",
 			 UUIDOID, TEXTOID);
 FT_STATEMENT(settle_failures,
 			 "UPDATE ft.orchestration_failures"
@@ -213,18 +221,21 @@ give_up(FtExecution *execution, TimestampTz now)
 
 	ft_execution_set_status(execution, cancelled);
 	cancel_open_tasks(&execution->execution_id);
+	ft_run(&leave_done,
+		   FT_ARGS(FT_UUID(&execution->execution_id),
+				   FT_TEXT(ft_task_status_name(ft_task_require_transition(FT_TASK_COMPENSATING,
+																		  FT_TASK_CANCEL, "")))));
 	ft_run(&settle_failures, FT_ARGS(FT_UUID(&execution->execution_id), FT_TIME(now)));
 	ft_ready_recount(&execution->execution_id, now);
 	for_children(execution, give_up_child, now);
 }
 
-/* One that is being undone already goes on with that. */
+/* One that is being undone already goes on with that, or waits for somebody. */
 static void
 give_up_child(FtExecution *child, TimestampTz now)
 {
-	FtExecutionStatus cancelled;
-
-	if (ft_execution_transition(child->status, FT_EXECUTION_CANCEL, &cancelled))
+	if (child->status != FT_EXECUTION_COMPENSATING && child->status != FT_EXECUTION_ROLLING_BACK &&
+		child->status != FT_EXECUTION_COMPENSATION_FAILED)
 		give_up(child, now);
 }
 

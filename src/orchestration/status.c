@@ -124,6 +124,7 @@ static const ExecutionTransition execution_transitions[] = {
 	E(FAILED, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(ROLLING_BACK, FINISH_ROLLBACK, ROLLED_BACK, "what was done since the checkpoint is undone"),
 	E(ROLLING_BACK, FAIL_COMPENSATION, COMPENSATION_FAILED, "a compensation failed too often"),
+	E(ROLLING_BACK, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(ROLLED_BACK, ADD_TASK, ROLLED_BACK, "tasks are added before it is resumed"),
 	E(ROLLED_BACK, START_TASK, RUNNING, "it is resumed"),
 	E(ROLLED_BACK, RETRY, RUNNING, "it goes on where no task is left to start"),
@@ -133,8 +134,10 @@ static const ExecutionTransition execution_transitions[] = {
 	E(ROLLED_BACK, CANCEL, CANCELLED, "an operator gives it up as it is"),
 	E(COMPENSATING, FINISH_COMPENSATION, COMPENSATED, "every completed task is compensated"),
 	E(COMPENSATING, FAIL_COMPENSATION, COMPENSATION_FAILED, "a compensation failed too often"),
+	E(COMPENSATING, CANCEL, CANCELLED, "an operator has the rest left as it is"),
 	E(COMPENSATION_FAILED, COMPENSATE, COMPENSATING, "the remaining compensations are tried again"),
 	E(COMPENSATION_FAILED, ROLL_BACK, ROLLING_BACK, "the remaining compensations are tried again"),
+	E(COMPENSATION_FAILED, CANCEL, CANCELLED, "an operator has settled it otherwise"),
 };
 
 static const TaskTransition task_transitions[] = {
@@ -159,8 +162,10 @@ static const TaskTransition task_transitions[] = {
 	T(COMPENSATING, FINISH_COMPENSATION, COMPENSATED, "its compensation has run"),
 	T(COMPENSATING, UNDO, PENDING, "its compensation has run, as a part of a rollback"),
 	T(COMPENSATING, FAIL_COMPENSATION, COMPENSATION_FAILED, "its compensation failed too often"),
+	T(COMPENSATING, CANCEL, COMPLETED, "its execution is given up, and it is not undone"),
 	T(COMPENSATED, RESET, PENDING, "a rollback: it is undone already"),
 	T(COMPENSATION_FAILED, COMPENSATE, COMPENSATING, "its compensation is tried again"),
+	T(COMPENSATION_FAILED, CANCEL, COMPENSATION_FAILED, "its execution is given up, and it stays so"),
 };
 
 #undef E
@@ -188,7 +193,7 @@ static const int allowed_task_statuses[FT_EXECUTION_STATUSES] = {
 	ALLOW(FAILED) | ALLOW(CANCELLED) | ALLOW(COMPENSATING) |
 	ALLOW(COMPENSATED) | ALLOW(COMPENSATION_FAILED),
 	[FT_EXECUTION_CANCELLED] = ALLOW_ENDED | ALLOW(FAILED) |
-	ALLOW(CANCELLED) | ALLOW(COMPENSATED),
+	ALLOW(CANCELLED) | ALLOW(COMPENSATED) | ALLOW(COMPENSATION_FAILED),
 };
 
 #undef ALLOW

@@ -660,7 +660,8 @@ inline cancel()
 	execution = EXECUTION_ON_CANCEL(execution);
 	for (i : 0 .. TASKS - 1) {
 		if
-		:: status[i] == TASK_PENDING || status[i] == TASK_RUNNING ->
+		:: status[i] == TASK_PENDING || status[i] == TASK_RUNNING || status[i] == TASK_COMPENSATING ||
+			status[i] == TASK_COMPENSATION_FAILED ->
 			apply(i, TASK_ON_CANCEL(status[i]), false)
 		:: else
 		fi
