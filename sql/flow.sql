@@ -164,6 +164,63 @@ SELECT * FROM flow_invalid();
 DELETE FROM ft.orchestration_executions;
 TRUNCATE flow_ledger RESTART IDENTITY;
 
+-- A loop that fails midway is undone as far as it has come, with what was
+-- done after its last run undone before it; then it begins anew.
+SELECT ft.define_orchestration('midway', $$[
+    {"name": "before", "command": "SELECT 1", "compensation": "INSERT INTO flow_ledger (step) VALUES ('undo before')"},
+    {"name": "count", "depends_on": ["before"], "repeat_while": "SELECT true", "max_iterations": 4,
+     "command": "SELECT flow_fail_if(ft.iteration() > ($1 ->> 'good')::int); INSERT INTO flow_ledger (step) VALUES ('round ' || ft.iteration())",
+     "compensation": "INSERT INTO flow_ledger (step) VALUES ('undo up to ' || ft.iteration())"},
+    {"name": "beside", "command": "SELECT 1", "compensation": "INSERT INTO flow_ledger (step) VALUES ('undo beside')"}]$$) IS NOT NULL AS defined;
+SELECT ft.start('midway', '{"good": 2}') AS execution \gset
+SELECT ft.run_steps();
+SELECT * FROM flow_progress;
+SELECT failure_type FROM ft.orchestration_failures;
+SELECT step, action, name, from_status, to_status FROM ft.plan_recovery(:'execution', 'PARTIAL') WHERE object = 'task';
+SELECT * FROM flow_invalid();
+SELECT * FROM ft.auto_recover_failures();
+SELECT * FROM flow_invalid();
+SELECT ft.run_compensations();
+SELECT * FROM flow_progress;
+SELECT step FROM flow_ledger ORDER BY entry;
+SELECT * FROM flow_invalid();
+DELETE FROM ft.orchestration_executions;
+TRUNCATE flow_ledger RESTART IDENTITY;
+-- nothing to undo yet
+SELECT ft.start('midway', '{"good": 0}') AS execution \gset
+SELECT ft.run_steps();
+SELECT * FROM ft.auto_recover_failures();
+SELECT ft.run_compensations();
+SELECT step FROM flow_ledger ORDER BY entry;
+SELECT * FROM flow_invalid();
+DELETE FROM ft.orchestration_executions;
+TRUNCATE flow_ledger RESTART IDENTITY;
+-- taken back while it sleeps between its runs, and begun anew
+SELECT ft.define_orchestration('midway', $$[
+    {"name": "count", "sleep": "1 hour", "repeat_while": "SELECT true", "max_iterations": 3,
+     "command": "INSERT INTO flow_ledger (step) VALUES ('round ' || ft.iteration())",
+     "compensation": "INSERT INTO flow_ledger (step) VALUES ('undo up to ' || ft.iteration())"}]$$) IS NOT NULL AS defined;
+SELECT ft.start('midway') AS execution \gset
+UPDATE ft.orchestration_tasks SET due_at = now(), not_before = now();
+SELECT ft.run_steps();
+SELECT ft.recover_from_failure(:'execution', 'PERMANENT') IS NOT NULL AS rolled_back;
+SELECT * FROM flow_invalid();
+SELECT ft.run_compensations();
+SELECT status, iteration, completion_order FROM ft.orchestration_tasks;
+SELECT * FROM flow_invalid();
+SELECT ft.resume(:'execution');
+UPDATE ft.orchestration_tasks SET due_at = now(), not_before = now();
+SELECT ft.run_steps();
+UPDATE ft.orchestration_tasks SET due_at = now(), not_before = now();
+SELECT ft.run_steps();
+SELECT ft.cancel(:'execution');
+SELECT ft.run_compensations();
+SELECT step FROM flow_ledger ORDER BY entry;
+SELECT status FROM ft.orchestration_executions;
+SELECT * FROM flow_invalid();
+DELETE FROM ft.orchestration_executions;
+TRUNCATE flow_ledger RESTART IDENTITY;
+
 -- A loop that sleeps looks again after a while.
 SELECT ft.define_orchestration('poll', $$[
     {"name": "look", "sleep": "5 min", "max_iterations": 3, "repeat_while": "SELECT true",
@@ -210,7 +267,7 @@ SELECT ft.define_orchestration('bad', '[{"name": "a", "sleep": "-1 s"}]');
 SELECT ft.define_orchestration('bad', '[{"name": "a", "signal": ""}]');
 \set VERBOSITY default
 
-SELECT ft.drop_orchestration(name) FROM unnest('{fan,slow fan,middle,wide,loop,poll,mixed}'::text[]) AS name;
+SELECT ft.drop_orchestration(name) FROM unnest('{fan,slow fan,middle,wide,loop,midway,poll,mixed}'::text[]) AS name;
 DROP FUNCTION flow_invalid(), flow_fail_if(boolean);
 DROP VIEW flow_progress;
 DROP TABLE flow_ledger;

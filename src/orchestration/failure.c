@@ -35,7 +35,8 @@ static const char *const failure_type_names[] = {
 
 FT_STATEMENT(compensable_task,
 			 "SELECT 1 FROM ft.orchestration_tasks"
-			 " WHERE execution_id = $1 AND status = 'COMPLETED' AND compensation IS NOT NULL"
+			 " WHERE execution_id = $1 AND compensation IS NOT NULL"
+			 "   AND (status = 'COMPLETED' OR iteration > 0 AND orchestration IS NULL)"
 			 " LIMIT 1",
 			 UUIDOID);
 FT_STATEMENT(insert_failure,

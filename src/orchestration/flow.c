@@ -44,7 +44,8 @@
 FT_STATEMENT(read_flow,
 			 "SELECT signal, timeout::text, for_each, children IS NOT NULL, repeat_while,"
 			 "       coalesce(max_iterations, 1), iteration,"
-			 "       orchestration, orchestration_input, child_execution_id, priority::integer"
+			 "       orchestration, orchestration_input, child_execution_id, priority::integer,"
+			 "       compensation IS NOT NULL AND orchestration IS NULL"
 			 "  FROM ft.orchestration_tasks WHERE task_id = $1",
 			 UUIDOID);
 
@@ -52,12 +53,12 @@ FT_STATEMENT(read_flow,
 FT_STATEMENT(hold_execution,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET status = CASE WHEN status = 'FAILED' THEN status ELSE $2 END,"
-			 "       tasks_left = tasks_left + $3,"
+			 "       tasks_left = tasks_left + $3, completions = completions + $6,"
 			 "       state = CASE WHEN $4 IS NULL THEN state ELSE state || $4 END,"
 			 "       started_at = coalesce(started_at, $5), updated_at = $5"
 			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING', 'FAILED')"
 			 " RETURNING status <> 'FAILED' AND paused_at IS NULL AND parked_reason IS NULL, owner_oid",
-			 UUIDOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID);
+			 UUIDOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID, INT8OID);
 
 #define GIVEN_BACK \
 	"status = $3, failures = 0, worker_pid = NULL, worker_epoch = NULL, worker_id = NULL"
@@ -91,10 +92,13 @@ FT_STATEMENT(results_of_children,
 FT_STATEMENT(hold_repeated,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET " GIVEN_BACK ", iteration = iteration + 1, child_execution_id = NULL, not_before = $5 + sleep,"
-			 "       due_at = CASE WHEN $4 THEN $5 + coalesce(sleep, '0') END"
+			 "       due_at = CASE WHEN $4 THEN $5 + coalesce(sleep, '0') END,"
+			 "       completion_order = CASE WHEN $6 THEN"
+			 "           (SELECT completions FROM ft.orchestration_executions AS execution"
+			 "             WHERE execution.execution_id = orchestration_tasks.execution_id) END"
 			 THIS_ATTEMPT
 			 " RETURNING coalesce(due_at <= $5, false), coalesce(due_at > $5, false)",
-			 UUIDOID, INT4OID, TEXTOID, BOOLOID, TIMESTAMPTZOID);
+			 UUIDOID, INT4OID, TEXTOID, BOOLOID, TIMESTAMPTZOID, BOOLOID);
 FT_STATEMENT(hold_starter,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET " GIVEN_BACK ", child_execution_id = $4, unmet = 1"
@@ -156,6 +160,7 @@ typedef struct Flow
 	bool		has_started;
 	pg_uuid_t	started;
 	int			priority;
+	bool		counts;			/* each of its runs may have to be undone */
 } Flow;
 
 static void
@@ -182,6 +187,7 @@ read_step(const FtStepClaim *claim, Flow *flow)
 	if (flow->has_started)
 		flow->started = ft_column_uuid(0, 10);
 	flow->priority = ft_column_int32(0, 11);
+	flow->counts = ft_column_bool(0, 12);
 	MemoryContextSwitchTo(caller);
 	ft_engine_leave(&engine);
 }
@@ -210,7 +216,8 @@ waiting_status(const FtStepClaim *claim)
  * what the step has set.  Returns whether further steps may be started now.
  */
 static bool
-hold(const FtStepClaim *claim, FtStepData *data, int more_tasks, TimestampTz now, Oid *owner)
+hold(const FtStepClaim *claim, FtStepData *data, int more_tasks, int completions, TimestampTz now,
+	 Oid *owner)
 {
 	const char *running = ft_execution_status_name(ft_execution_require_transition(FT_EXECUTION_RUNNING,
 																				   FT_EXECUTION_START_TASK, ""));
@@ -219,7 +226,7 @@ hold(const FtStepClaim *claim, FtStepData *data, int more_tasks, TimestampTz now
 			   FT_ARGS(FT_UUID(&claim->execution_id), FT_TEXT(running),
 					   FT_VALUE(Int64GetDatum(more_tasks)),
 					   data->patch == (Datum) 0 ? FT_NULL : FT_VALUE(data->patch),
-					   FT_TIME(now))) == 0)
+					   FT_TIME(now), FT_VALUE(Int64GetDatum(completions)))) == 0)
 		ft_step_report_taken_over(claim);
 	*owner = ft_column_oid(0, 2);
 	return ft_column_bool(0, 1);
@@ -235,7 +242,7 @@ fan_out(const FtStepClaim *claim, FtStepData *data, Datum items, int count)
 	FtEngine	engine;
 
 	ft_engine_enter(&engine);
-	goes_on = hold(claim, data, count, now, &owner);
+	goes_on = hold(claim, data, count, 0, now, &owner);
 	if (ft_run(&hold_parent,
 			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
 					   FT_TEXT(waiting_status(claim)), FT_VALUE(Int32GetDatum(count)))) == 0)
@@ -315,7 +322,7 @@ start_orchestration(const FtStepClaim *claim, const Flow *flow, FtStepData *data
 				 errdetail("Execution %s would be the %dth that one started out of another.",
 						   ft_uuid_string(&claim->execution_id), NESTING_LIMIT + 1),
 				 errhint("Look for an orchestration that starts itself without end.")));
-	(void) hold(claim, data, 0, GetCurrentTimestamp(), &owner);
+	(void) hold(claim, data, 0, 0, GetCurrentTimestamp(), &owner);
 	started = ft_start_child(flow->orchestration, input, engine.caller, flow->priority,
 							 &claim->task_id);
 	wait_for(claim, &started);
@@ -360,7 +367,7 @@ end_orchestration(const FtStepClaim *claim, const Flow *flow, FtStepData *data, 
 	{
 		Oid			owner;
 
-		(void) hold(claim, data, 0, GetCurrentTimestamp(), &owner);
+		(void) hold(claim, data, 0, 0, GetCurrentTimestamp(), &owner);
 		if (ft_run(&wait_again, FT_ARGS(FT_UUID(&flow->started))) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -387,9 +394,12 @@ run_orchestration(const FtStepClaim *claim, const Flow *flow, FtStepData *data, 
 	return FT_FLOW_WAITS;
 }
 
-/* Give it back, to be run once more. */
+/*
+ * Give it back, to be run once more.  What it has done has its place among
+ * what is to be undone, though it has not completed.
+ */
 static void
-run_again(const FtStepClaim *claim, FtStepData *data)
+run_again(const FtStepClaim *claim, const Flow *flow, FtStepData *data)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		goes_on;
@@ -398,11 +408,12 @@ run_again(const FtStepClaim *claim, FtStepData *data)
 	FtEngine	engine;
 
 	ft_engine_enter(&engine);
-	goes_on = hold(claim, data, 0, now, &owner);
+	goes_on = hold(claim, data, 0, flow->counts ? 1 : 0, now, &owner);
 	n = ft_run(&hold_repeated,
 			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
 					   FT_TEXT(waiting_status(claim)),
-					   FT_VALUE(BoolGetDatum(goes_on)), FT_TIME(now)));
+					   FT_VALUE(BoolGetDatum(goes_on)), FT_TIME(now),
+					   FT_VALUE(BoolGetDatum(flow->counts))));
 	if (n == 0)
 		ft_step_report_taken_over(claim);
 	ft_ready_wake(n, 1, owner);
@@ -435,7 +446,7 @@ ft_flow_run(const FtStepClaim *claim, FtStepData *data, Datum *result)
 	if (flow.repeat_while != NULL && flow.iteration + 1 < flow.max_iterations &&
 		ft_command_is_true(flow.repeat_while, data))
 	{
-		run_again(claim, data);
+		run_again(claim, &flow, data);
 		return FT_FLOW_WAITS;
 	}
 	return FT_FLOW_DONE;

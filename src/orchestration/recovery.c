@@ -42,6 +42,10 @@ FT_STATEMENT(update_tasks,
 			 "       failures = change.failures,"
 			 "       next_attempt_at = nullif(change.next_attempt_at, '-infinity'),"
 			 "       leased_until = NULL,"
+			 /* the run that is not over is not to be undone */
+			 "       iteration = CASE WHEN change.status = 'COMPENSATING'"
+			 "                             AND task.status IN ('PENDING', 'RUNNING', 'FAILED')"
+			 "                        THEN task.iteration - 1 ELSE task.iteration END,"
 			 "       result = CASE WHEN change.afresh THEN NULL ELSE task.result END,"
 			 "       completed_at = CASE WHEN change.afresh THEN NULL ELSE task.completed_at END,"
 			 "       completion_order = CASE WHEN change.afresh THEN NULL ELSE task.completion_order END,"

@@ -31,7 +31,8 @@ PG_FUNCTION_INFO_V1(ft_plan_recovery);
 
 #define TASK_COLUMNS \
 	"SELECT task_id, task_name, status, compensation, completion_order, failures," \
-	"       coalesce(ceil(extract(epoch FROM backoff) * 1000), 0)::bigint, attempt" \
+	"       coalesce(ceil(extract(epoch FROM backoff) * 1000), 0)::bigint, attempt," \
+	"       iteration > 0 AND compensation IS NOT NULL AND orchestration IS NULL" \
 	"  FROM ft.orchestration_tasks" \
 	" WHERE execution_id = $1" \
 	" ORDER BY task_id"
@@ -101,6 +102,7 @@ gather_tasks(FtRecoveryPlan *plan, bool for_update)
 		task->next_attempt_at = DT_NOBEGIN;
 		task->backoff = ft_column_int64(row, 7);
 		task->attempt = ft_column_int32(row, 8);
+		task->done_in_part = ft_column_bool(row, 9);
 	}
 }
 
@@ -164,6 +166,8 @@ decide_rollback(FtRecoveryPlan *plan, FtPlannedTask *task)
 		case FT_TASK_PENDING:
 		case FT_TASK_RUNNING:
 		case FT_TASK_FAILED:
+			apply(task, task->done_in_part ? FT_TASK_COMPENSATE : FT_TASK_RESET);
+			break;
 		case FT_TASK_CANCELLED:
 		case FT_TASK_COMPENSATED:
 			apply(task, FT_TASK_RESET);
@@ -187,10 +191,13 @@ decide_compensation(FtPlannedTask *task)
 			break;
 		case FT_TASK_PENDING:
 		case FT_TASK_RUNNING:
-			apply(task, FT_TASK_CANCEL);
+			apply(task, task->done_in_part ? FT_TASK_COMPENSATE : FT_TASK_CANCEL);
+			break;
+		case FT_TASK_FAILED:
+			if (task->done_in_part)
+				apply(task, FT_TASK_COMPENSATE);
 			break;
 		case FT_TASK_SKIPPED:
-		case FT_TASK_FAILED:
 		case FT_TASK_CANCELLED:
 		case FT_TASK_COMPENSATED:
 			break;

@@ -31,6 +31,7 @@ typedef struct FtPlannedTask
 	int64		completion_order;	/* 0 where it has not completed */
 	int			failures;
 	int			attempt;
+	bool		done_in_part;	/* a loop, some runs of which are over */
 	int64		backoff;		/* its first delay, ms; 0: the setting's */
 	bool		changes;		/* not left alone */
 	bool		afresh;			/* forgets its result and its failures */

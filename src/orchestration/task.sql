@@ -188,7 +188,7 @@ COMMENT ON COLUMN ft.orchestration_tasks.leased_by IS
 COMMENT ON COLUMN ft.orchestration_tasks.leased_until IS
 'while it runs: that worker has to be heard of before this time';
 COMMENT ON COLUMN ft.orchestration_tasks.completion_order IS
-'its place in the order of completion; compensations run in reverse';
+'its place in the order of completion, of a loop that goes on that of its last run; compensations run in reverse';
 COMMENT ON COLUMN ft.orchestration_tasks.compensation_losses IS
 'how often the worker that ran its compensation was lost';
 COMMENT ON COLUMN ft.orchestration_tasks.compensation_epoch IS

@@ -65,7 +65,7 @@ PG_FUNCTION_INFO_V1(ft_validate_execution);
 	"   AND completion_order IS NULL" \
 	" UNION ALL " \
 	"SELECT 'task', task_name, 'it has not completed, and has a place in the order of completion'" \
-	"  FROM task WHERE status IN ('PENDING', 'RUNNING', 'FAILED') AND completion_order IS NOT NULL" \
+	"  FROM task WHERE status IN ('PENDING', 'RUNNING', 'FAILED') AND completion_order IS NOT NULL AND iteration = 0" \
 	" UNION ALL " \
 	"SELECT 'task', min(task_name), 'it shares its place in the order of completion'" \
 	"  FROM task WHERE completion_order IS NOT NULL GROUP BY completion_order HAVING count(*) > 1" \
