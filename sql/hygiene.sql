@@ -23,6 +23,7 @@ INSERT INTO for_everybody VALUES
     ('ft.add_task(uuid,text,text,text,boolean,text[])'),
     ('ft.auto_recover_failures()'),
     ('ft.claim_task(text,text,interval)'),
+    ('ft.await(uuid,interval,text)'),
     ('ft.cancel(uuid,boolean)'),
     ('ft.correct_task(uuid,text,text)'),
     ('ft.pause(uuid)'),

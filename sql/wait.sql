@@ -17,6 +17,32 @@ SELECT * FROM ft.auto_recover_failures();
 SELECT ft.wait(:'execution') AS stopped;
 DELETE FROM ft.orchestration_executions;
 
+-- The same by a procedure, which ends its transaction: what was started before
+-- it has begun, and it holds no snapshot.
+SELECT ft.submit('SELECT 1') AS execution \gset
+CALL ft.await(:'execution', '10 ms');
+SELECT ft.run_steps(:'execution');
+CALL ft.await(:'execution', NULL, NULL);
+DELETE FROM ft.orchestration_executions;
+DO $$
+DECLARE
+    execution uuid := ft.submit('SELECT 1');
+    status text;
+BEGIN
+    CALL ft.await(execution, '0', status);
+    RAISE NOTICE '%, and there are %', status, (SELECT count(*) FROM ft.orchestration_executions);
+    ROLLBACK;
+    RAISE NOTICE 'there are still %', (SELECT count(*) FROM ft.orchestration_executions);
+END $$;
+DELETE FROM ft.orchestration_executions;
+\set VERBOSITY terse
+CALL ft.await(NULL);
+CALL ft.await('00000000-0000-0000-0000-000000000000');
+BEGIN;
+CALL ft.await('00000000-0000-0000-0000-000000000000');
+ROLLBACK;
+\set VERBOSITY default
+
 -- What cannot be waited for.
 \set VERBOSITY terse
 SELECT ft.wait(NULL);

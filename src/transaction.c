@@ -21,6 +21,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
@@ -200,6 +201,13 @@ transaction_callback(XactEvent event, void *arg)
 		default:
 			break;
 	}
+}
+
+bool
+ft_is_called_by_itself(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic && !IsSubTransaction();
 }
 
 void

@@ -8,6 +8,8 @@
 #ifndef FT_TRANSACTION_H
 #define FT_TRANSACTION_H
 
+#include "fmgr.h"
+
 /*
  * Note that the current transaction made work due in this database: when it
  * commits, and only then, the worker of the database is woken.  Does nothing
@@ -50,6 +52,9 @@ extern void ft_forget_database_at_commit(Oid dboid);
 
 /* The current transaction is about to be prepared under this name. */
 extern void ft_transaction_name(const char *gid);
+
+/* Whether a procedure may end its caller's transaction, and begin others. */
+extern bool ft_is_called_by_itself(FunctionCallInfo fcinfo);
 
 extern void ft_transaction_init(void);
 

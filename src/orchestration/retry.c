@@ -28,7 +28,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "tcop/dest.h"
@@ -43,6 +42,7 @@
 #include "failure_rule.h"
 #include "orchestration/execution.h"
 #include "subtransaction.h"
+#include "transaction.h"
 
 PG_FUNCTION_INFO_V1(ft_retry);
 
@@ -60,8 +60,7 @@ typedef struct Retry
 static void
 require_own_transactions(FunctionCallInfo fcinfo)
 {
-	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
-		!castNode(CallContext, fcinfo->context)->atomic && !IsSubTransaction())
+	if (ft_is_called_by_itself(fcinfo))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

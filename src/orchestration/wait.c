@@ -13,6 +13,10 @@
  * A waiter enters itself, and then looks; whoever ends an execution commits,
  * and then looks for waiters.  So one of the two sees the other.
  *
+ * A function is a part of its caller's statement, and that statement's snapshot
+ * keeps vacuum from what dies meanwhile.  ft.await() is a procedure, which ends
+ * its transaction before it sleeps, and holds nothing at all.
+ *
  * Locking: the lock of this part, shared by who wakes.  Entries belong to the
  * process that took them.  Nothing is held while asleep, except what the
  * caller's own statement holds.
@@ -21,14 +25,17 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -40,9 +47,11 @@
 #include "orchestration/execution.h"
 #include "orchestration/wait.h"
 #include "shmem.h"
+#include "transaction.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_wait);
+PG_FUNCTION_INFO_V1(ft_await);
 
 #define MAX_WAITERS			256 /* with an entry, at a time */
 #define MAX_ENDED			32	/* kept apart, of one transaction */
@@ -65,6 +74,9 @@ typedef struct WaitShared
 } WaitShared;
 
 static WaitShared *wait_shared = NULL;
+
+/* The entry of this process, if it waits. */
+static Waiter *my_entry = NULL;
 
 /* Executions that the current transaction ends. */
 static pg_uuid_t ended[MAX_ENDED];
@@ -164,17 +176,39 @@ ft_wait_init(void)
 	RegisterXactCallback(transaction_callback, NULL);
 }
 
+static void
+leave(void)
+{
+	if (my_entry == NULL)
+		return;
+	LWLockAcquire(wait_shared->lock, LW_EXCLUSIVE);
+	memset(my_entry, 0, sizeof(Waiter));
+	pg_atomic_fetch_sub_u32(&wait_shared->waiting, 1);
+	LWLockRelease(wait_shared->lock);
+	my_entry = NULL;
+}
+
+static void
+leave_at_exit(int code, Datum argument)
+{
+	leave();
+}
+
 /*
- * Take an entry; NULL if there is none.  Its variables are not to be among
- * those of the caller, who jumps back.
+ * Take an entry, if there is one.  What is done while waiting may register
+ * callbacks of its own, so that ours stays registered.
  */
-static pg_noinline Waiter *
+static void
 enter(const pg_uuid_t *execution_id)
 {
+	static bool registered = false;
 	Waiter	   *entry = NULL;
 
 	if (wait_shared == NULL)
-		return NULL;
+		return;
+	if (!registered)
+		before_shmem_exit(leave_at_exit, (Datum) 0);
+	registered = true;
 	LWLockAcquire(wait_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < MAX_WAITERS && entry == NULL; i++)
 	{
@@ -189,20 +223,7 @@ enter(const pg_uuid_t *execution_id)
 		pg_atomic_fetch_add_u32(&wait_shared->waiting, 1);
 	}
 	LWLockRelease(wait_shared->lock);
-	return entry;
-}
-
-static void
-leave(int code, Datum argument)
-{
-	Waiter	   *entry = (Waiter *) DatumGetPointer(argument);
-
-	if (entry == NULL)
-		return;
-	LWLockAcquire(wait_shared->lock, LW_EXCLUSIVE);
-	memset(entry, 0, sizeof(Waiter));
-	pg_atomic_fetch_sub_u32(&wait_shared->waiting, 1);
-	LWLockRelease(wait_shared->lock);
+	my_entry = entry;
 }
 
 static void
@@ -256,10 +277,11 @@ sleep_for(long milliseconds)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* Status in the end, in this context; whether transactions may be ended. */
 static char *
-wait_for_end(const pg_uuid_t *execution_id, TimestampTz until, bool has_entry)
+wait_for_end(const pg_uuid_t *execution_id, TimestampTz until, MemoryContext context, bool by_itself)
 {
-	MemoryContext context = CurrentMemoryContext;
+	bool		has_entry = my_entry != NULL;
 	long		limit = has_entry ? LONG_SLEEP_LIMIT_MS : SLEEP_LIMIT_MS;
 	long		nap = has_entry ? SLEEP_LIMIT_MS : FIRST_SLEEP_MS;
 	char	   *status;
@@ -271,9 +293,13 @@ wait_for_end(const pg_uuid_t *execution_id, TimestampTz until, bool has_entry)
 		if (now >= until)
 			break;
 		pfree(status);
+		if (by_itself)
+			SPI_commit();
 		sleep_for(until == DT_NOEND ? nap :
 				  Min(nap, Max(TimestampDifferenceMilliseconds(now, until), 1)));
 		nap = Min(nap * 2, limit);
+		if (by_itself)
+			EnsurePortalSnapshotExists();
 	}
 	return status;
 }
@@ -298,16 +324,15 @@ end_of_wait(FunctionCallInfo fcinfo)
 	return DatumGetTimestampTz(until);
 }
 
-/* ft.wait(execution_id uuid, timeout interval) returns text */
-Datum
-ft_wait(PG_FUNCTION_ARGS)
+/* Wait for an execution of the caller's. */
+static char *
+wait_for(FunctionCallInfo fcinfo, const char *function, MemoryContext context, bool by_itself)
 {
 	pg_uuid_t  *execution_id;
 	TimestampTz until;
 	FtExecution execution;
 	FtEngine	engine;
-	Waiter	   *entry;
-	char	   *status;
+	char	   *status = NULL;
 
 	ft_require_argument(PG_ARGISNULL(0), "execution_id");
 	execution_id = PG_GETARG_UUID_P(0);
@@ -315,7 +340,7 @@ ft_wait(PG_FUNCTION_ARGS)
 	if (ft_command_is_running())
 		ereport(ERROR,
 				(errcode(FT_ERRCODE_WRONG_STATUS),
-				 errmsg("a step or compensation cannot call ft.wait()"),
+				 errmsg("a step or compensation cannot call %s", function),
 				 errdetail("It would keep its executor from the steps that it waits for."),
 				 errhint("Let the next task depend on what is to be waited for.")));
 
@@ -323,13 +348,53 @@ ft_wait(PG_FUNCTION_ARGS)
 	ft_execution_read(&execution, execution_id, engine.caller);
 	ft_engine_leave(&engine);
 
-	entry = enter(execution_id);
-	PG_ENSURE_ERROR_CLEANUP(leave, PointerGetDatum(entry));
+	enter(execution_id);
+	PG_TRY();
 	{
-		status = wait_for_end(execution_id, until, entry != NULL);
+		status = wait_for_end(execution_id, until, context, by_itself);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(leave, PointerGetDatum(entry));
-	leave(0, PointerGetDatum(entry));
+	PG_FINALLY();
+	{
+		leave();
+	}
+	PG_END_TRY();
+	return status;
+}
 
-	PG_RETURN_TEXT_P(cstring_to_text(status));
+/* ft.wait(execution_id uuid, timeout interval) returns text */
+Datum
+ft_wait(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(wait_for(fcinfo, "ft.wait()", CurrentMemoryContext, false)));
+}
+
+/* ft.await(execution_id uuid, timeout interval, INOUT status text) */
+Datum
+ft_await(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	TupleDesc	descriptor;
+	Datum		value;
+	bool		isnull = false;
+	char	   *status;
+
+	if (!ft_is_called_by_itself(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("ft.await() cannot be called inside a transaction block"),
+				 errdetail("It ends its transaction, so that it holds no snapshot while it waits."),
+				 errhint("CALL it by itself, outside of BEGIN, functions, and blocks with EXCEPTION; elsewhere there is ft.wait().")));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	/* what the caller has started before is to begin */
+	SPI_commit();
+	EnsurePortalSnapshotExists();
+	status = wait_for(fcinfo, "ft.await()", context, true);
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	value = CStringGetTextDatum(status);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), &value, &isnull)));
 }

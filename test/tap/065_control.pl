@@ -299,6 +299,27 @@ is( value("SELECT string_agg(what, ',' ORDER BY entry) FROM ledger"),
 $session->quit;
 
 #
+# Waiting for long keeps vacuum from nothing, and ends with the commit that
+# ends the execution.
+#
+$session = $node->background_psql('postgres');
+$session->query_safe('SELECT pg_advisory_lock(77)');
+my $awaited = value("SELECT ft.submit('SELECT pg_advisory_xact_lock(77)')");
+my $sleeper = $node->background_psql('postgres');
+$sleeper->query_safe('SET default_transaction_isolation = serializable');
+my $sleeper_pid = $sleeper->query_safe('SELECT pg_backend_pid()');
+$sleeper->query_until(qr/begun/, "\\echo begun\nCALL ft.await('$awaited');\n\\echo ended\n");
+ok( $node->poll_query_until(
+        'postgres',
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $sleeper_pid AND state = 'active'"
+          . " AND query LIKE 'CALL%' AND wait_event_type = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL)"),
+    'ft.await() sleeps without a snapshot');
+$session->query_safe('SELECT pg_advisory_unlock(77)');
+like($sleeper->query_until(qr/ended/, ''), qr/COMPLETED/, 'and returns when the execution has ended');
+$sleeper->quit;
+$session->quit;
+
+#
 # Why something does not go on, of what is with the executors.
 #
 $session = $node->background_psql('postgres');
