@@ -7,10 +7,27 @@ RESET client_min_messages;
 \set outcome :srcdir '/test/sql/outcome.sql'
 \i :outcome
 
+-- the first execution says where it is made
+BEGIN;
+DELETE FROM ft.installations;
+SELECT ft.paused_reason() IS NULL AS not_paused;
+SELECT ft.create_execution() IS NOT NULL AS made;
 SELECT count(*), bool_and(system_identifier = (SELECT system_identifier FROM pg_control_system())) AS this_cluster,
        bool_and(database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())) AS this_database
   FROM ft.installations;
 SELECT ft.paused_reason() IS NULL AS not_paused;
+ROLLBACK;
+BEGIN;
+SELECT ft.submit('SELECT 1') IS NOT NULL AS made;
+SELECT ft.paused_reason() IS NULL AS not_paused, count(*) FROM ft.installations;
+ROLLBACK;
+
+-- tasks that are restored before their executions are not worked either
+BEGIN;
+INSERT INTO ft.orchestration_tasks (task_id, execution_id, task_name, owner_oid, due_at, created_at)
+VALUES (ft.uuid_v7(), ft.uuid_v7(), 'early', current_user::regrole, now(), now());
+SELECT ft.paused_reason() IS NOT NULL AS paused, (ft.scheduler_tick()).owners_due;
+ROLLBACK;
 
 -- as a restore leaves it: executions from before the extension was made here
 SELECT ft.create_execution(state => '{"made": "elsewhere"}') AS e \gset
@@ -48,7 +65,7 @@ DELETE FROM ft.orchestration_executions;
 -- unfinished, is at home with its first execution
 BEGIN;
 UPDATE ft.installations SET database_oid = 1;
-SELECT ft.create_execution() IS NOT NULL AS made;
+SELECT ft.submit('SELECT 1') IS NOT NULL AS made;
 SELECT ft.paused_reason() IS NULL AS not_paused, count(*) FROM ft.installations;
 -- with something unfinished from there it is not
 DELETE FROM ft.installations WHERE database_oid <> 1;
@@ -69,6 +86,44 @@ SET ROLE regress_ft_carol;
 SELECT count(*) FROM ft.orchestration_executions;
 SELECT pg_temp.outcome('SELECT ft.adopt()');
 SELECT pg_temp.outcome('SELECT ft.paused_reason()');
+RESET ROLE;
+DELETE FROM ft.orchestration_executions;
+REVOKE ALL ON SCHEMA ft FROM regress_ft_carol;
+DROP ROLE regress_ft_carol;
+
+-- a key is found under the name of its owner; where he was renamed, has used
+-- the key again, and then all is settled, the later one has it
+CREATE ROLE regress_ft_alice LOGIN;
+GRANT USAGE ON SCHEMA ft TO regress_ft_alice;
+SET ROLE regress_ft_alice;
+SELECT ft.submit('SELECT 1', idempotency_key => 'k') AS first \gset
+SELECT ft.submit('SELECT 1', idempotency_key => 'k') = :'first' AS same;
+RESET ROLE;
+-- as after a restore: the name is the same, the OID is not
+UPDATE ft.orchestration_executions SET owner_oid = 4242;
+SET ROLE regress_ft_alice;
+SELECT pg_temp.outcome('SELECT ft.submit(''SELECT 1'', idempotency_key => ''k'')');
+RESET ROLE;
+SELECT ft.adopt();
+SET ROLE regress_ft_alice;
+SELECT ft.submit('SELECT 1', idempotency_key => 'k') = :'first' AS same;
+RESET ROLE;
+ALTER ROLE regress_ft_alice RENAME TO regress_ft_carol;
+SET ROLE regress_ft_carol;
+SELECT ft.submit('SELECT 1', idempotency_key => 'k') AS second \gset
+RESET ROLE;
+SELECT ft.adopt();
+SELECT execution_id = :'first' AS is_first, owner, idempotency_key FROM ft.orchestration_executions ORDER BY execution_id;
+DELETE FROM ft.orchestration_executions;
+
+-- definitions are settled with the executions
+SET ROLE regress_ft_carol;
+SELECT ft.define_orchestration('settled', '[{"name": "a"}]') IS NOT NULL AS defined;
+RESET ROLE;
+UPDATE ft.orchestrations SET owner_oid = 4242;
+SELECT ft.adopt();
+SET ROLE regress_ft_carol;
+SELECT ft.start('settled') IS NOT NULL AS started, ft.drop_orchestration('settled');
 RESET ROLE;
 DELETE FROM ft.orchestration_executions;
 REVOKE ALL ON SCHEMA ft FROM regress_ft_carol;

@@ -540,9 +540,27 @@ ft_executor_alive(uint64 worker_id)
 		return false;
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	for (int i = 0; i < ft_shared->max_executors && !alive; i++)
-		alive = (ft_shared->executors[i].process.worker_id == worker_id);
+		alive = (ft_shared->executors[i].process.worker_id == worker_id &&
+				 ft_shared->executors[i].dboid == MyDatabaseId);
 	LWLockRelease(ft_shared->lock);
 	return alive;
+}
+
+/*
+ * A worker of this database that is gone: was it perhaps a command that had
+ * all of them leave, rather than what it was at?
+ */
+bool
+ft_worker_was_dismissed(uint64 worker_id)
+{
+	FtDatabaseSlot *slot;
+	bool		dismissed;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(MyDatabaseId);
+	dismissed = slot != NULL && worker_id <= slot->dismissed_below;
+	LWLockRelease(ft_shared->lock);
+	return dismissed;
 }
 
 /*
@@ -635,6 +653,7 @@ ft_quiesce_end(Oid dboid, bool forget)
 	if (slot != NULL)
 	{
 		slot->quiesced--;
+		slot->dismissed_below = ft_shared->last_worker_id;
 		if (slot->quiesced <= 0 && slot->scheduler.state == FT_WORKER_NONE &&
 			(forget || slot->only_quiesced))
 			ft_slot_free(slot);

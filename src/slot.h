@@ -116,6 +116,8 @@ typedef struct FtDatabaseSlot
 	TimestampTz last_tick;
 	TimestampTz next_due;		/* DT_NOEND: when woken */
 	TimestampTz last_retention;
+	uint64		dismissed_below;	/* workers up to this id were sent away by a
+									 * command */
 	uint64		roles_checked;	/* generation of roles that owners were held
 								 * against; 0: none */
 	TimestampTz retry_at;		/* no scheduler is started before */
@@ -196,6 +198,7 @@ extern void ft_quiesce_end(Oid dboid, bool forget);
  * not will never come back under the same id.
  */
 extern bool ft_executor_alive(uint64 worker_id);
+extern bool ft_worker_was_dismissed(uint64 worker_id);
 
 /* This process's, if it is a worker; else 0. */
 extern PGDLLIMPORT uint64 ft_my_worker_id;

@@ -174,6 +174,16 @@ FT_STATEMENT(set_compensation_failed,
 			 "       compensation_error_sqlstate = $5, compensation_error_message = $6"
 			 " WHERE task_id = $1",
 			 UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID);
+FT_STATEMENT_NOARGS(claimed_tasks,
+					"SELECT execution_id, task_id, compensation_pid, compensation_epoch, compensation_worker"
+					"  FROM ft.orchestration_tasks"
+					" WHERE status = 'COMPENSATING' AND compensation_pid IS NOT NULL"
+					" ORDER BY execution_id, task_id");
+FT_STATEMENT(forget_claim,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET compensation_pid = NULL, compensation_epoch = NULL, compensation_worker = NULL"
+			 " WHERE task_id = $1 AND status = 'COMPENSATING'",
+			 UUIDOID);
 FT_STATEMENT(task_left,
 			 "SELECT 1 FROM ft.orchestration_tasks"
 			 " WHERE execution_id = $1 AND status = 'COMPENSATING' LIMIT 1",
@@ -336,6 +346,31 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner, FtCompensationsSoug
 				   ft_my_worker_id != 0 ? FT_VALUE(Int64GetDatum((int64) ft_my_worker_id)) : FT_NULL));
 	claim->attempt = ft_column_int32(0, 1);
 	return true;
+}
+
+void
+ft_compensation_take_back(void)
+{
+	uint64		n = ft_run(&claimed_tasks, NULL);
+	pg_uuid_t  *executions = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+	pg_uuid_t  *tasks = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+	int			count = 0;
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		if (claim_is_alive(row, 3))
+			continue;
+		executions[count] = ft_column_uuid(row, 1);
+		tasks[count++] = ft_column_uuid(row, 2);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		FtExecution execution;
+
+		CHECK_FOR_INTERRUPTS();
+		ft_execution_lock(&execution, &executions[i], InvalidOid);
+		ft_run(&forget_claim, FT_ARGS(FT_UUID(&tasks[i])));
+	}
 }
 
 /* Claim one of the executions that a statement finds. */
@@ -524,10 +559,12 @@ static void
 recover_lost(const pg_uuid_t *execution_id)
 {
 	FtExecution execution;
-	FtLoss		loss;
+	FtLoss		loss = {0};
 	pg_uuid_t	task_id;
 	char	   *task_name;
+	char	   *suspicion;
 	int			failures;
+	bool		server_lost;
 
 	if (!ft_execution_try_lock(&execution, execution_id) ||
 		ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0 ||
@@ -536,8 +573,12 @@ recover_lost(const pg_uuid_t *execution_id)
 	task_id = ft_column_uuid(0, 1);
 	task_name = ft_column_text(0, 8);
 	failures = ft_column_int32(0, 10);
-	loss = ft_suspect_judge("compensation", ft_column_is_null(0, 9) ? NULL : ft_column_text(0, 9),
-							(uint64) ft_column_int64(0, 6) != ft_shared->boot_epoch);
+	suspicion = ft_column_is_null(0, 9) ? NULL : ft_column_text(0, 9);
+	server_lost = (uint64) ft_column_int64(0, 6) != ft_shared->boot_epoch;
+	if (!server_lost && ft_worker_was_dismissed((uint64) ft_column_int64(0, 7)))
+		loss.suspicion = suspicion;
+	else
+		loss = ft_suspect_judge("compensation", suspicion, server_lost);
 	ft_run(&set_lost, FT_ARGS(FT_UUID(&task_id), FT_TEXT(loss.suspicion)));
 	if (loss.guilty)
 		blame(&execution, &task_id, task_name, failures + 1, loss.sqlstate, loss.message);

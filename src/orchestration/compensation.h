@@ -58,6 +58,12 @@ extern bool ft_compensation_claim_of(const pg_uuid_t *execution_id, Oid owner,
 extern void ft_compensation_finish(FtExecution *execution);
 
 /*
+ * In the engine, in a database that was carried here: compensations that were
+ * being run where it comes from are not, and nobody was lost over them.
+ */
+extern void ft_compensation_take_back(void);
+
+/*
  * In the engine: owners (FtOwner) of compensations that are due and that
  * nobody is at.
  */

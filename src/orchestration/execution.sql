@@ -32,9 +32,9 @@ CREATE TABLE ft.orchestration_executions (
 -- compensations to run, by owner
 CREATE INDEX idx_executions_compensating ON ft.orchestration_executions (owner_oid)
     WHERE status IN ('COMPENSATING', 'ROLLING_BACK');
--- one execution for each key of an owner
+-- one execution for each key of an owner, by the name that a restore keeps
 CREATE UNIQUE INDEX idx_executions_idempotency
-    ON ft.orchestration_executions (owner_oid, idempotency_key)
+    ON ft.orchestration_executions (owner, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 -- what waits for its owner to be able to connect
 CREATE INDEX idx_executions_parked ON ft.orchestration_executions (owner_oid)

@@ -138,6 +138,10 @@ FT_STATEMENT(expired,
 			 "SELECT task_id, execution_id FROM ft.orchestration_tasks"
 			 " WHERE " EXPIRED " ORDER BY leased_until LIMIT 1000",
 			 TIMESTAMPTZOID);
+FT_STATEMENT(all_expired,
+			 "SELECT task_id FROM ft.orchestration_tasks"
+			 " WHERE " EXPIRED " AND leased_until IS NOT NULL ORDER BY execution_id, task_id",
+			 TIMESTAMPTZOID);
 FT_STATEMENT(expired_lease,
 			 "SELECT coalesce(leased_by, ''), coalesce(max_attempts, $3),"
 			 "       coalesce(ceil(extract(epoch FROM backoff) * 1000), 0)::bigint"
@@ -354,6 +358,18 @@ ft_heartbeat(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(until);
 }
 
+/* The worker has not failed, and the step is due again at once. */
+static void
+give_back_unharmed(FtExecution *execution, FtTask *task, TimestampTz now)
+{
+	FtTaskStatus released = ft_task_require_transition(task->status, FT_TASK_RELEASE, task->name);
+
+	ft_run_by_index(&give_back,
+					FT_ARGS(FT_UUID(&task->task_id), FT_TEXT(ft_task_status_name(released)),
+							FT_VALUE(Int32GetDatum(0)), FT_NULL, FT_NULL, FT_NULL));
+	ft_ready_recount(&execution->execution_id, now);
+}
+
 /* ft.release_task(task_id uuid, attempt integer) returns void */
 Datum
 ft_release_task(PG_FUNCTION_ARGS)
@@ -361,7 +377,6 @@ ft_release_task(PG_FUNCTION_ARGS)
 	TimestampTz now = GetCurrentTimestamp();
 	FtExecution execution;
 	FtTask		task;
-	FtTaskStatus released;
 	FtEngine	engine;
 
 	ft_require_argument(PG_ARGISNULL(0), "task_id");
@@ -370,14 +385,30 @@ ft_release_task(PG_FUNCTION_ARGS)
 	ft_engine_enter(&engine);
 	ft_task_lock(PG_GETARG_UUID_P(0), engine.caller, &execution, &task);
 	ft_task_require_attempt(&task, PG_GETARG_INT32(1));
-	released = ft_task_require_transition(task.status, FT_TASK_RELEASE, task.name);
-	ft_run_by_index(&give_back,
-					FT_ARGS(FT_UUID(&task.task_id), FT_TEXT(ft_task_status_name(released)),
-							FT_VALUE(Int32GetDatum(0)), FT_NULL, FT_NULL, FT_NULL));
-	ft_ready_recount(&execution.execution_id, now);
+	give_back_unharmed(&execution, &task, now);
 	ft_engine_leave(&engine);
 
 	PG_RETURN_VOID();
+}
+
+void
+ft_external_take_back(TimestampTz now)
+{
+	uint64		n = ft_run_by_index(&all_expired, FT_ARGS(FT_TIME(now)));
+	pg_uuid_t  *tasks = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+
+	for (uint64 row = 0; row < n; row++)
+		tasks[row] = ft_column_uuid(row, 1);
+	for (uint64 i = 0; i < n; i++)
+	{
+		FtExecution execution;
+		FtTask		task;
+
+		CHECK_FOR_INTERRUPTS();
+		ft_task_lock(&tasks[i], InvalidOid, &execution, &task);
+		if (task.status == FT_TASK_RUNNING)
+			give_back_unharmed(&execution, &task, now);
+	}
 }
 
 /* The worker is lost, and its attempt with it: the next one after a delay. */

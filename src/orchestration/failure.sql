@@ -36,6 +36,9 @@ CREATE INDEX idx_failures_exec
 CREATE INDEX idx_failures_due ON ft.orchestration_failures (next_attempt_at)
     WHERE NOT recovered AND given_up_at IS NULL AND recovery_started_at IS NULL;
 
+-- as for tasks
+ALTER TABLE ft.orchestration_failures DISABLE TRIGGER ALL;
+
 ALTER TABLE ft.orchestration_failures ENABLE ROW LEVEL SECURITY;
 CREATE POLICY failures_of_visible_executions ON ft.orchestration_failures FOR SELECT
     USING (EXISTS (SELECT FROM ft.orchestration_executions AS execution

@@ -9,11 +9,14 @@
  * still.  Their steps must not run here until somebody says that this is the
  * place now: ft.adopt().
  *
- * Executions made here after the restore are not affected, unless the
- * database is a clone that does not know when it became one.
+ * A database is at home where its row is the only one.  That row is written by
+ * the first execution that is made with nothing unfinished beside it, and not
+ * when the extension is created: so a restore in progress is away from home
+ * from its first row on, in whatever order it loads its tables, and whatever
+ * the clocks of the two servers say.
  *
- * Locking: ft.adopt() locks the executions that it gives an owner, then the
- * definitions.
+ * Locking: ft.adopt() locks the executions that it gives an owner, or takes
+ * running steps of back, then the definitions.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,31 +30,46 @@
 
 #include "engine.h"
 #include "errors.h"
+#include "orchestration/compensation.h"
+#include "orchestration/external.h"
 #include "orchestration/installation.h"
 #include "orchestration/ready.h"
+#include "orchestration/step.h"
 #include "transaction.h"
 
 PG_FUNCTION_INFO_V1(ft_adopt);
 PG_FUNCTION_INFO_V1(ft_paused_reason);
 
+#define HERE		"(system_identifier, database_oid) = ($1, $2)"
+#define ELSEWHERE	"(system_identifier, database_oid) <> ($1, $2)"
+#define NOT_AT_HOME \
+	"(NOT EXISTS (SELECT FROM ft.installations WHERE " HERE ")" \
+	" OR EXISTS (SELECT FROM ft.installations WHERE " ELSEWHERE "))"
+
+/* Tasks may have been restored before the executions that they belong to. */
+#define UNFINISHED \
+	"(EXISTS (SELECT FROM ft.orchestration_executions WHERE finished_at IS NULL)" \
+	" OR EXISTS (SELECT FROM ft.orchestration_tasks WHERE due_at IS NOT NULL OR status = 'RUNNING'))"
+
 FT_STATEMENT(foreign_executions,
-			 "SELECT count(*)"
-			 "  FROM ft.orchestration_executions"
-			 " WHERE finished_at IS NULL"
-			 "   AND created_at <= coalesce((SELECT max(adopted_at) FROM ft.installations"
-			 "                                WHERE system_identifier = $1 AND database_oid = $2),"
-			 "                              'infinity')"
-			 "   AND EXISTS (SELECT FROM ft.installations"
-			 "                WHERE (system_identifier, database_oid) <> ($1, $2))"
-			 " HAVING count(*) > 0",
+			 "SELECT (SELECT count(*) FROM ft.orchestration_executions WHERE finished_at IS NULL)"
+			 " WHERE " NOT_AT_HOME " AND " UNFINISHED,
 			 INT8OID, OIDOID);
+
+/* Who does the same at the same time is not waited for. */
 FT_STATEMENT(settle_in,
+			 "WITH settled AS MATERIALIZED"
+			 " (SELECT 1 WHERE " NOT_AT_HOME
+			 "     AND NOT " UNFINISHED "),"
+			 " left_behind AS"
+			 " (DELETE FROM ft.installations"
+			 "   WHERE ctid = ANY (ARRAY(SELECT ctid FROM ft.installations"
+			 "                            WHERE " ELSEWHERE " AND EXISTS (SELECT FROM settled)"
+			 "                              FOR UPDATE SKIP LOCKED))) "
 			 "INSERT INTO ft.installations (system_identifier, database_oid, adopted_at)"
-			 " SELECT $1, $2, $3"
-			 "  WHERE NOT EXISTS (SELECT FROM ft.installations"
-			 "                     WHERE system_identifier = $1 AND database_oid = $2)"
-			 "    AND NOT EXISTS (SELECT FROM ft.orchestration_executions"
-			 "                     WHERE finished_at IS NULL)",
+			 " SELECT $1, $2, $3 FROM settled"
+			 "  WHERE NOT EXISTS (SELECT FROM ft.installations WHERE " HERE ")"
+			 " ON CONFLICT DO NOTHING",
 			 INT8OID, OIDOID, TIMESTAMPTZOID);
 FT_STATEMENT(delete_installations, "DELETE FROM ft.installations WHERE $1", BOOLOID);
 FT_STATEMENT(insert_installation,
@@ -61,26 +79,33 @@ FT_STATEMENT(insert_installation,
 
 /*
  * By name where a role of that name is here; else by OID, if the rows were
- * made here, which means that the role was renamed.
+ * made here, which means that the role was renamed.  Where the role has used
+ * an idempotency key under its new name as well, the later execution has it.
  */
 FT_STATEMENT(settle_owners,
+			 "WITH owned AS MATERIALIZED"
+			 " (SELECT execution_id, owner, owner_oid, idempotency_key, parked_reason"
+			 "    FROM ft.orchestration_executions ORDER BY execution_id FOR NO KEY UPDATE),"
+			 " role AS"
+			 " (SELECT execution_id, idempotency_key, owned.parked_reason IS NOT NULL AS was_parked,"
+			 "         owned.owner, owned.owner_oid,"
+			 "         coalesce(by_name.oid, by_oid.oid) AS oid,"
+			 "         coalesce(by_name.rolname, by_oid.rolname) AS rolname"
+			 "    FROM owned"
+			 "    LEFT JOIN pg_authid AS by_name ON by_name.rolname = owned.owner"
+			 "    LEFT JOIN pg_authid AS by_oid ON by_oid.oid = owned.owner_oid AND $1),"
+			 " settled AS"
+			 " (SELECT *, lead(execution_id) OVER (PARTITION BY rolname, idempotency_key"
+			 "                                     ORDER BY owner = rolname, execution_id) IS NULL AS is_last"
+			 "    FROM role WHERE oid IS NOT NULL) "
 			 "UPDATE ft.orchestration_executions AS execution"
-			 "   SET owner = role.rolname, owner_oid = role.oid, parked_reason = NULL"
-			 "  FROM (SELECT execution_id,"
-			 "               coalesce(by_name.oid, by_oid.oid) AS oid,"
-			 "               coalesce(by_name.rolname, by_oid.rolname) AS rolname,"
-			 "               owned.parked_reason IS NOT NULL AS was_parked"
-			 "          FROM ft.orchestration_executions AS owned"
-			 "          LEFT JOIN pg_authid AS by_name ON by_name.rolname = owned.owner"
-			 "          LEFT JOIN pg_authid AS by_oid ON by_oid.oid = owned.owner_oid AND $1"
-			 "         ORDER BY execution_id"
-			 "           FOR NO KEY UPDATE OF owned) AS role"
-			 " WHERE role.execution_id = execution.execution_id"
-			 "   AND role.oid IS NOT NULL"
-			 "   AND (execution.owner, execution.owner_oid) <> (role.rolname, role.oid)"
-			 " RETURNING execution.execution_id, role.was_parked",
+			 "   SET owner = settled.rolname, owner_oid = settled.oid, parked_reason = NULL,"
+			 "       idempotency_key = CASE WHEN is_last THEN settled.idempotency_key END"
+			 "  FROM settled"
+			 " WHERE settled.execution_id = execution.execution_id"
+			 "   AND (settled.owner, settled.owner_oid) <> (settled.rolname, settled.oid)"
+			 " RETURNING execution.execution_id, settled.was_parked",
 			 BOOLOID);
-
 FT_STATEMENT(settle_definitions,
 			 "UPDATE ft.orchestrations AS orchestration"
 			 "   SET owner = role.rolname, owner_oid = role.oid"
@@ -103,15 +128,19 @@ FT_STATEMENT_NOARGS(settle_tasks,
 					" WHERE execution.execution_id = task.execution_id"
 					"   AND task.owner_oid <> execution.owner_oid");
 
-/* How many unfinished executions were made elsewhere. */
-static int64
-count_foreign_executions(void)
+/*
+ * Is there something unfinished that was made elsewhere; and how many
+ * executions, with those that were made here beside them?
+ */
+static bool
+away_from_home(int64 *executions)
 {
 	if (ft_run(&foreign_executions,
 			   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),
 					   FT_VALUE(ObjectIdGetDatum(MyDatabaseId)))) == 0)
-		return 0;
-	return ft_column_int64(0, 1);
+		return false;
+	*executions = ft_column_int64(0, 1);
+	return true;
 }
 
 char *
@@ -119,20 +148,21 @@ ft_installation_paused_reason(void)
 {
 	FtEngine	engine;
 	int64		n;
+	bool		away;
 
 	ft_engine_enter(&engine);
-	n = count_foreign_executions();
+	away = away_from_home(&n);
 	ft_engine_leave(&engine);
-	if (n == 0)
+	if (!away)
 		return NULL;
 	return psprintf("unfinished executions made in another cluster or database: " INT64_FORMAT "; a superuser calls ft.adopt() when they are to go on here",
 					n);
 }
 
 /*
- * A database that has come from elsewhere without anything unfinished, as one
- * made from a template with the extension in it, is at home here: nothing of
- * it can be worked in two places.
+ * A database without anything unfinished is at home here, as a new one, and
+ * one made from a template with the extension in it: nothing of it can be
+ * worked in two places.
  */
 void
 ft_installation_settle_in(void)
@@ -146,9 +176,9 @@ ft_installation_settle_in(void)
 void
 ft_installation_require_own(void)
 {
-	int64		n = count_foreign_executions();
+	int64		n;
 
-	if (n > 0)
+	if (away_from_home(&n))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the executions of this database are not worked here"),
@@ -187,10 +217,17 @@ ft_adopt(PG_FUNCTION_ARGS)
 	FtEngine	engine;
 	bool		made_here;
 	int64		settled;
+	int64		executions;
 
 	ft_engine_enter(&engine);
-	made_here = (count_foreign_executions() == 0);
+	made_here = !away_from_home(&executions);
 	settled = settle_owners_and_steps(made_here);
+	if (!made_here)
+	{
+		ft_step_take_back(GetCurrentTimestamp());
+		ft_external_take_back(GetCurrentTimestamp());
+		ft_compensation_take_back();
+	}
 	ft_run(&delete_installations, FT_ARGS(FT_VALUE(BoolGetDatum(true))));
 	ft_run(&insert_installation,
 		   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),

@@ -30,12 +30,8 @@ REVOKE ALL ON FUNCTION ft.paused_reason() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ft.paused_reason() TO pg_monitor;
 GRANT SELECT ON ft.installations TO pg_monitor;
 
--- The row of this installation.  It is dumped, so a restored database knows
--- where its executions come from.
-INSERT INTO ft.installations
-SELECT control.system_identifier, database.oid, clock_timestamp()
-  FROM pg_control_system() AS control, pg_database AS database
- WHERE database.datname = current_database();
-
+-- It is dumped, so that a restored database knows that its executions come
+-- from elsewhere.  The row of this database is written with its first execution,
+-- see installation.c.
 SELECT pg_catalog.pg_extension_config_dump('ft.installations', '');
 

@@ -11,6 +11,9 @@ CREATE TABLE ft.orchestration_signals (
         REFERENCES ft.orchestration_executions ON DELETE CASCADE
 );
 
+-- as for tasks
+ALTER TABLE ft.orchestration_signals DISABLE TRIGGER ALL;
+
 ALTER TABLE ft.orchestration_signals ENABLE ROW LEVEL SECURITY;
 CREATE POLICY signals_of_visible_executions ON ft.orchestration_signals FOR SELECT
     USING (EXISTS (SELECT FROM ft.orchestration_executions AS execution

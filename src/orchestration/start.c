@@ -43,7 +43,7 @@ FT_STATEMENT(insert_execution,
 			 " (execution_id, orchestration_id, owner, owner_oid, created_at, updated_at,"
 			 "  managed, input, priority, run_at, deadline, idempotency_key, tasks_left)"
 			 " VALUES ($1, $2, pg_get_userbyid($3), $3, $4, $4, true, $5, $6, $7, $4 + $8, $9, $10)"
-			 " ON CONFLICT (owner_oid, idempotency_key) WHERE idempotency_key IS NOT NULL"
+			 " ON CONFLICT (owner, idempotency_key) WHERE idempotency_key IS NOT NULL"
 			 " DO NOTHING",
 			 UUIDOID, UUIDOID, OIDOID, TIMESTAMPTZOID, JSONBOID, INT2OID, TIMESTAMPTZOID,
 			 INTERVALOID, TEXTOID, INT8OID);
@@ -53,9 +53,10 @@ FT_STATEMENT(find_started,
 			 "           (SELECT FROM ft.orchestrations AS begun, ft.orchestrations AS asked"
 			 "             WHERE begun.orchestration_id = execution.orchestration_id"
 			 "               AND asked.orchestration_id = $3"
-			 "               AND begun.orchestration_name = asked.orchestration_name)"
+			 "               AND begun.orchestration_name = asked.orchestration_name),"
+			 "       owner_oid = $1, owner::text"
 			 "  FROM ft.orchestration_executions AS execution"
-			 " WHERE owner_oid = $1 AND idempotency_key = $2",
+			 " WHERE owner = pg_get_userbyid($1) AND idempotency_key = $2",
 			 OIDOID, TEXTOID, UUIDOID, BOOLOID);
 FT_STATEMENT(insert_tasks,
 			 "INSERT INTO ft.orchestration_tasks"
@@ -219,6 +220,14 @@ insert(Start *start)
 				 errdetail("It was started, or removed, while this transaction was running."),
 				 errhint("Try again.")));
 	*start->execution_id = ft_column_uuid(0, 1);
+	if (!ft_column_bool(0, 3))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("idempotency_key \"%s\" is that of an execution whose owner is not settled",
+						TextDatumGetCString(start->idempotency_key.value)),
+				 errdetail("It belongs to a role \"%s\" of another cluster, or to one that was dropped here.",
+						   ft_column_text(0, 4)),
+				 errhint("When it is to be this role's, a superuser calls: SELECT ft.adopt();")));
 	if (!ft_column_bool(0, 2))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

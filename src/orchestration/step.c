@@ -240,20 +240,31 @@ ft_step_failed(const FtStepClaim *claim, const ErrorData *error)
 	ft_engine_leave(&engine);
 }
 
+/* A step that nobody runs any more. */
+typedef struct Lost
+{
+	pg_uuid_t	task_id;
+	bool		server_lost;	/* else the executor alone */
+	bool		dismissed;		/* it was sent away, and is to blame for nothing */
+} Lost;
+
 /* Give back what a lost executor was at, or have it pay; see suspect.c. */
 static bool
-recover_lost(const pg_uuid_t *task_id, bool server_lost, TimestampTz now)
+recover_lost(const Lost *lost, TimestampTz now)
 {
 	FtExecution execution;
 	FtTask		task;
-	FtLoss		loss;
+	FtLoss		loss = {0};
 
-	if (!ft_task_try_lock(task_id, &execution, &task) || task.status != FT_TASK_RUNNING)
+	if (!ft_task_try_lock(&lost->task_id, &execution, &task) || task.status != FT_TASK_RUNNING)
 		return false;
-	loss = ft_suspect_judge("step", task.suspicion, server_lost);
+	if (lost->dismissed)
+		loss.suspicion = task.suspicion;
+	else
+		loss = ft_suspect_judge("step", task.suspicion, lost->server_lost);
 	if (loss.guilty)
 	{
-		ft_suspect_note(task_id, loss.suspicion);
+		ft_suspect_note(&lost->task_id, loss.suspicion);
 		ft_failure_of_task(&execution, &task, loss.message, loss.sqlstate, false);
 	}
 	else
@@ -261,12 +272,42 @@ recover_lost(const pg_uuid_t *task_id, bool server_lost, TimestampTz now)
 	return true;
 }
 
+/* Of the current row of lost_tasks: is the executor that runs it there? */
+static bool
+runs_here(uint64 row)
+{
+	return ft_shared != NULL &&
+		(uint64) ft_column_int64(row, 2) == ft_shared->boot_epoch &&
+		ft_executor_alive((uint64) ft_column_int64(row, 3));
+}
+
+void
+ft_step_take_back(TimestampTz now)
+{
+	uint64		n = ft_run(&lost_tasks, NULL);
+	pg_uuid_t  *foreign = palloc(sizeof(pg_uuid_t) * Max(n, 1));
+	int			count = 0;
+
+	for (uint64 row = 0; row < n; row++)
+		if (!runs_here(row))
+			foreign[count++] = ft_column_uuid(row, 1);
+	for (int i = 0; i < count; i++)
+	{
+		FtExecution execution;
+		FtTask		task;
+
+		CHECK_FOR_INTERRUPTS();
+		ft_task_lock(&foreign[i], InvalidOid, &execution, &task);
+		if (task.status == FT_TASK_RUNNING)
+			ft_ready_lost(&execution, &task, task.suspicion, now);
+	}
+}
+
 int64
 ft_step_recover(TimestampTz now)
 {
 	uint64		n;
-	pg_uuid_t  *lost;
-	bool	   *server_lost;
+	Lost	   *lost;
 	int			count = 0;
 	int64		recovered = 0;
 	FtEngine	engine;
@@ -276,22 +317,22 @@ ft_step_recover(TimestampTz now)
 	ft_engine_enter(&engine);
 	ft_step_release_overdue();
 	n = ft_run(&lost_tasks, NULL);
-	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
-	server_lost = palloc(sizeof(bool) * Max(n, 1));
+	lost = palloc(sizeof(Lost) * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)
 	{
-		bool		earlier = (uint64) ft_column_int64(row, 2) != ft_shared->boot_epoch;
-
-		if (!earlier && ft_executor_alive((uint64) ft_column_int64(row, 3)))
+		if (runs_here(row))
 			continue;
-		lost[count] = ft_column_uuid(row, 1);
-		server_lost[count++] = earlier;
+		lost[count].task_id = ft_column_uuid(row, 1);
+		lost[count].server_lost = (uint64) ft_column_int64(row, 2) != ft_shared->boot_epoch;
+		lost[count].dismissed = !lost[count].server_lost &&
+			ft_worker_was_dismissed((uint64) ft_column_int64(row, 3));
+		count++;
 	}
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (recover_lost(&lost[i], server_lost[i], now))
+		if (recover_lost(&lost[i], now))
 			recovered++;
 	}
 	ft_engine_leave(&engine);

@@ -119,6 +119,12 @@ extern List *ft_step_owners_due(TimestampTz now, TimestampTz *next_due);
 /* Whose due suspect of having taken the server down comes first; or InvalidOid. */
 extern Oid	ft_step_suspect_owner(TimestampTz now);
 
+/*
+ * In the engine, in a database that was carried here: what executors of the
+ * original were at is due here, and is held against nobody.
+ */
+extern void ft_step_take_back(TimestampTz now);
+
 /* Give back what lost executors were at; returns how many steps that were. */
 extern int64 ft_step_recover(TimestampTz now);
 
