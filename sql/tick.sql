@@ -90,6 +90,22 @@ SELECT candidates FROM ft.scheduler_tick(clock_timestamp() + interval '31 days')
 SELECT status FROM ft.orchestration_executions;
 SELECT (SELECT count(*) FROM ft.orchestration_tasks) AS tasks, (SELECT count(*) FROM ft.orchestration_failures) AS failures;
 
+-- one with very many tasks goes in portions, and what is older before it
+SELECT ft.create_execution() AS small \gset
+SELECT ft.create_execution() AS large \gset
+INSERT INTO ft.orchestration_tasks (task_id, execution_id, task_name, status, attempt, completion_order, owner_oid, created_at)
+SELECT ft.uuid_v7(), :'large', i::text, 'COMPLETED', 1, i, current_user::regrole, now() FROM generate_series(1, 15000) AS i;
+UPDATE ft.orchestration_executions SET status = 'COMPLETED', finished_at = now() - interval '1 h' WHERE execution_id = :'small';
+UPDATE ft.orchestration_executions SET status = 'COMPLETED', finished_at = now() WHERE execution_id = :'large';
+SELECT candidates FROM ft.scheduler_tick(clock_timestamp() + interval '31 days');
+SELECT execution_id = :'large' AS is_large, (SELECT count(*) FROM ft.orchestration_tasks AS t WHERE t.execution_id = e.execution_id) AS tasks
+  FROM ft.orchestration_executions AS e WHERE finished_at IS NOT NULL;
+SELECT candidates FROM ft.scheduler_tick(clock_timestamp() + interval '31 days');
+SELECT count(*) AS left, (SELECT count(*) FROM ft.orchestration_tasks WHERE execution_id = :'large') AS tasks
+  FROM ft.orchestration_executions WHERE finished_at IS NOT NULL;
+SELECT candidates FROM ft.scheduler_tick(clock_timestamp() + interval '31 days');
+SELECT count(*) AS left FROM ft.orchestration_executions WHERE execution_id = :'large';
+
 -- superusers only, and only with the preload's privileges for others
 SET ROLE regress_ft_nologin;
 SELECT pg_temp.outcome('SELECT ft.scheduler_tick()');

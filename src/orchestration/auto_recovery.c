@@ -28,7 +28,6 @@
 
 PG_FUNCTION_INFO_V1(ft_auto_recover_failures);
 
-#define PASS_LIMIT		1000	/* executions of one pass */
 #define PASS_LIMIT_SQL	"1000"
 
 #define DUE \
@@ -117,46 +116,6 @@ FT_STATEMENT(postpone,
 FT_STATEMENT(next_due_failure,
 			 "SELECT min(failure.next_attempt_at)"
 			 "  FROM ft.orchestration_failures AS failure WHERE " DUE);
-/*
- * What another execution has started is kept as long as that is.  Written so
- * that it stays a filter of the scan by index, and becomes no join.
- */
-#define NOBODYS \
-	"(finished.parent_task_id IS NULL" \
-	" OR NOT EXISTS (SELECT FROM ft.orchestration_tasks AS parent" \
-	"                 WHERE parent.task_id = finished.parent_task_id))"
-
-FT_STATEMENT(next_finished,
-			 "SELECT min(finished_at) FROM ft.orchestration_executions AS finished"
-			 " WHERE finished_at IS NOT NULL AND " NOBODYS);
-FT_STATEMENT(delete_finished,
-			 "WITH old AS MATERIALIZED"
-			 " (SELECT execution_id FROM ft.orchestration_executions AS finished"
-			 "   WHERE finished_at < $1 AND " NOBODYS
-			 "   ORDER BY finished_at LIMIT " PASS_LIMIT_SQL
-			 "     FOR UPDATE SKIP LOCKED) "
-			 "DELETE FROM ft.orchestration_executions AS execution"
-			 " USING old WHERE execution.execution_id = old.execution_id",
-			 TIMESTAMPTZOID);
-
-/* Those that have stopped, and whose recovery is not under way. */
-#define STOPPED \
-	"status IN ('FAILED', 'ROLLED_BACK', 'COMPENSATION_FAILED')" \
-	" AND NOT EXISTS (SELECT FROM ft.orchestration_failures AS failure" \
-	"                  WHERE failure.execution_id = execution.execution_id AND " DUE_OF_EXECUTION ")"
-
-FT_STATEMENT_NOARGS(next_stopped,
-					"SELECT min(updated_at) FROM ft.orchestration_executions AS execution WHERE " STOPPED);
-FT_STATEMENT(delete_stopped,
-			 "WITH old AS MATERIALIZED"
-			 " (SELECT execution_id FROM ft.orchestration_executions AS execution"
-			 "   WHERE updated_at < $1 AND " STOPPED
-			 "   ORDER BY execution_id LIMIT " PASS_LIMIT_SQL
-			 "     FOR UPDATE SKIP LOCKED) "
-			 "DELETE FROM ft.orchestration_executions AS execution"
-			 " USING old WHERE execution.execution_id = old.execution_id",
-			 TIMESTAMPTZOID);
-
 /*
  * What to do about the failures of a locked execution.  A transient failure
  * whose task has used up its attempts, the lost one included, is not
@@ -302,45 +261,9 @@ ft_recovery_next_due(TimestampTz now)
 		next = ft_column_time(0, 1);
 	next = Min(next, ft_compensation_next_due(now));
 	next = Min(next, ft_deadline_next());
-	if (ft_dead_letter_retention >= 0)
-	{
-		ft_run(&next_stopped, NULL);
-		if (!ft_column_is_null(0, 1))
-			next = Min(next, TimestampTzPlusMilliseconds(ft_column_time(0, 1),
-														 (int64) ft_dead_letter_retention * 60 * 1000));
-	}
-	if (ft_execution_retention >= 0)
-	{
-		ft_run(&next_finished, NULL);
-		if (!ft_column_is_null(0, 1))
-			next = Min(next, TimestampTzPlusMilliseconds(ft_column_time(0, 1),
-														 (int64) ft_execution_retention * 60 * 1000));
-	}
+	next = Min(next, ft_retention_next());
 	ft_engine_leave(&engine);
 	return next;
-}
-
-/* Remove a batch of what is older than a retention, in minutes. */
-static bool
-remove_batch(FtStatement *statement, int retention, TimestampTz now)
-{
-	if (retention < 0)
-		return false;
-	return ft_run(statement,
-				  FT_ARGS(FT_TIME(TimestampTzPlusMilliseconds(now, -(int64) retention * 60 * 1000)))) == PASS_LIMIT;
-}
-
-bool
-ft_retention_batch(TimestampTz now)
-{
-	FtEngine	engine;
-	bool		more;
-
-	ft_engine_enter(&engine);
-	more = remove_batch(&delete_finished, ft_execution_retention, now);
-	more = remove_batch(&delete_stopped, ft_dead_letter_retention, now) || more;
-	ft_engine_leave(&engine);
-	return more;
 }
 
 /* ft.auto_recover_failures() returns table (recovered_count bigint) */

@@ -38,4 +38,7 @@ extern TimestampTz ft_recovery_next_due(TimestampTz now);
 /* Remove a bounded number of finished executions; true if there may be more. */
 extern bool ft_retention_batch(TimestampTz now);
 
+/* In the engine: when the next execution has been kept for long enough. */
+extern TimestampTz ft_retention_next(void);
+
 #endif							/* FT_RECOVERY_H */

@@ -11,6 +11,8 @@
 #   valgrind   the extension's pg_regress tests in a server under valgrind
 #   ledger     a ledger that executors write while they and the server are
 #              killed, many times
+#   retention  very many steps, while retention removes what has ended: nothing
+#              that is kept may grow
 #   rounds     the extension's isolation specs and TAP scripts, many times
 #
 # What a part finds is one FAILED line each, with what is needed to see it
@@ -25,6 +27,8 @@
 #   SOAK_SQLSMITH_SEED     where sqlsmith begins (default: by the clock)
 #   FT_SOAK_KILLS          how many kills of the ledger (default 500)
 #   FT_LEDGER_SEED         of its random numbers (default: by the clock)
+#   FT_SOAK_STEPS          how many steps of retention (default 1000000)
+#   FT_SOAK_SNAPSHOT_STEPS how many more beside an old snapshot (default 100000)
 #   SOAK_ROUNDS            how many rounds (default 10)
 #   SOAK_TESTS             words: rounds and valgrind run the tests whose name
 #                          contains one of them (default all)
@@ -35,14 +39,14 @@
 . "$(dirname "$0")/suite.sh"
 # shellcheck source=test/run/cluster.sh
 . "$(dirname "$0")/cluster.sh"
-for part in beside source isolation regress sqlsmith valgrind ledger rounds; do
+for part in beside source isolation regress sqlsmith valgrind ledger retention rounds; do
     # shellcheck source=/dev/null
     . "$TOP/test/soak/$part.sh"
 done
 
-PARTS=${ONLY:-isolation regress sqlsmith valgrind ledger rounds}
+PARTS=${ONLY:-isolation regress sqlsmith valgrind ledger retention rounds}
 for part in $PARTS; do
-    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, ledger, rounds"
+    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, ledger, retention, rounds"
 done
 # From here on it selects tests.
 ONLY=${SOAK_TESTS:-}
