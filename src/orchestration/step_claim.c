@@ -8,6 +8,13 @@
  * index of lanes, so that looking costs as much as there are lanes, however
  * many steps wait in them.
  *
+ * What has been claimed stays in that index until vacuum removes it, which it
+ * cannot while anybody has an older snapshot; and whoever looks for the head of
+ * a lane reads all that has died before it.  So an executor goes on in a lane
+ * where it last claimed something, and looks for heads again after many times
+ * as long as looking took, or when it finds nothing.  What becomes due further
+ * to the front meanwhile, or with a higher priority, waits for that.
+ *
  * A claim is a small transaction of its own that need not reach the disk: what
  * it says is who runs the step now, and whoever completes the step looks again
  * whether that is still so.  A worker that is lost is known to be lost, by its
@@ -36,6 +43,10 @@
 #include "orchestration/suspect.h"
 #include "shmem.h"
 #include "uuid.h"
+
+/* Heads of lanes are looked for for one in so many parts of the time. */
+#define LOOK_SHARE		20
+#define LOOK_LIMIT_MS	5000
 
 #define DUE		"due_at IS NOT NULL AND execution_mode <> 'external'"
 #define UNSUSPECTED DUE " AND suspicion IS NULL"
@@ -66,17 +77,18 @@ FT_STATEMENT_NOARGS(all_lanes,
 					"SELECT owner_oid, due_at FROM lane");
 FT_STATEMENT(own_lanes,
 			 LANES(" AND owner_oid = $1", "queue, " RANK, "lane.queue, lane.rank")
-			 "SELECT queue, rank FROM lane WHERE due_at <= $2 ORDER BY rank, due_at",
+			 "SELECT queue, rank, due_at FROM lane WHERE due_at <= $2",
 			 OIDOID, TIMESTAMPTZOID);
 
 #define CLAIM(from_, limit_, locks_) \
 	"WITH candidate AS MATERIALIZED" \
-	" (SELECT task_id FROM ft.orchestration_tasks AS task" from_ \
+	" (SELECT task_id, due_at FROM ft.orchestration_tasks AS task" from_ \
 	"   WHERE " UNSUSPECTED " AND owner_oid = $1 AND queue = $2 AND " RANK " = $3 AND due_at <= $4" \
+	"     AND (due_at, task_id) >= ($9, $10)" \
 	"   ORDER BY due_at, task_id LIMIT " limit_ locks_ \
 	"     FOR NO KEY UPDATE OF task SKIP LOCKED) " \
 	"UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$4", "$5", "$6", "$7", "$8") \
-	"  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED
+	"  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED ", candidate.due_at"
 
 #define SET_CLAIMED(now_, status_, pid_, epoch_, worker_) \
 	"   SET status = " status_ ", attempt = task.attempt + 1, due_at = NULL," \
@@ -97,7 +109,8 @@ FT_STATEMENT(own_lanes,
 	"           " HAS_FLOW
 
 #define CLAIM_ARGUMENTS \
-	OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID
+	OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, \
+	TIMESTAMPTZOID, UUIDOID
 
 /*
  * A transaction that goes on to run what it has claimed has to have the
@@ -227,27 +240,116 @@ begin_claimed(List *claims, TimestampTz now)
 				   FT_TIME(now)));
 }
 
+/* A lane, and where in it the first step stands that may be claimed. */
 typedef struct Lane
 {
 	char	   *queue;
 	int			rank;
+	TimestampTz due_at;
+	pg_uuid_t	task_id;
 } Lane;
 
-static List *
-lanes_of(Oid owner, TimestampTz now)
-{
-	List	   *lanes = NIL;
-	uint64		n = ft_run_by_index(&own_lanes, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)), FT_TIME(now)));
+/* What this process knows of the lanes of one owner, and until when. */
+static List *known_lanes = NIL;
+static MemoryContext lanes_context = NULL;
+static Oid	lanes_owner = InvalidOid;
+static TimestampTz lanes_known_until = 0;
 
+static int
+compare_lanes(const ListCell *a, const ListCell *b)
+{
+	const Lane *one = lfirst(a);
+	const Lane *other = lfirst(b);
+
+	if (one->rank != other->rank)
+		return one->rank < other->rank ? -1 : 1;
+	if (one->due_at != other->due_at)
+		return one->due_at < other->due_at ? -1 : 1;
+	return strcmp(one->queue, other->queue);
+}
+
+/* Find the heads of all lanes. */
+static void
+look_for_lanes(Oid owner, TimestampTz now)
+{
+	TimestampTz began_at = GetCurrentTimestamp();
+	MemoryContext caller;
+	uint64		n;
+	int64		took;
+
+	if (lanes_context == NULL)
+		lanes_context = AllocSetContextCreate(TopMemoryContext, "fault_tolerance lanes",
+											  ALLOCSET_SMALL_SIZES);
+	known_lanes = NIL;
+	MemoryContextReset(lanes_context);
+	lanes_known_until = 0;
+
+	n = ft_run_by_index(&own_lanes, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)), FT_TIME(now)));
+	caller = MemoryContextSwitchTo(lanes_context);
 	for (uint64 row = 0; row < n; row++)
 	{
-		Lane	   *lane = palloc(sizeof(Lane));
+		Lane	   *lane = palloc0(sizeof(Lane));
 
 		lane->queue = ft_column_text(row, 1);
 		lane->rank = ft_column_int32(row, 2);
-		lanes = lappend(lanes, lane);
+		lane->due_at = ft_column_time(row, 3);
+		known_lanes = lappend(known_lanes, lane);
 	}
-	return lanes;
+	MemoryContextSwitchTo(caller);
+
+	lanes_owner = owner;
+	took = GetCurrentTimestamp() - began_at;
+	lanes_known_until = TimestampTzPlusMilliseconds(now, Min(took * LOOK_SHARE / 1000, LOOK_LIMIT_MS));
+}
+
+/* Claim the first steps of a lane; those claimed are in the given context. */
+static List *
+claim_from_lane(Lane *lane, Oid owner, TimestampTz now, bool batch, MemoryContext context)
+{
+	List	   *claims = NIL;
+	uint64		n = ft_run_by_index(ft_my_worker_id == 0 ? &claim_by_hand :
+									batch ? &claim_batch : &claim_one,
+									FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)), FT_TEXT(lane->queue),
+											FT_VALUE(Int32GetDatum(lane->rank)), FT_TIME(now),
+											FT_TEXT(running_status()),
+											FT_VALUE(Int32GetDatum(MyProcPid)),
+											epoch_argument(), worker_argument(),
+											FT_TIME(lane->due_at), FT_UUID(&lane->task_id)));
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		FtStepClaim *claim = read_claim(row, context);
+		TimestampTz due_at = ft_column_time(row, 12);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		claims = lappend(claims, claim);
+		MemoryContextSwitchTo(caller);
+		if (due_at > lane->due_at ||
+			(due_at == lane->due_at &&
+			 memcmp(&claim->task_id, &lane->task_id, UUID_LEN) > 0))
+		{
+			lane->due_at = due_at;
+			lane->task_id = claim->task_id;
+		}
+	}
+	return claims;
+}
+
+/* The same of the first lane that has something, in their order. */
+static List *
+claim_from_lanes(Oid owner, TimestampTz now, bool batch, MemoryContext context)
+{
+	List	   *claims = NIL;
+	ListCell   *cell;
+
+	list_sort(known_lanes, compare_lanes);
+	foreach(cell, known_lanes)
+	{
+		claims = claim_from_lane(lfirst(cell), owner, now, batch, context);
+		if (claims != NIL)
+			break;
+	}
+	return claims;
 }
 
 List *
@@ -256,34 +358,18 @@ ft_step_claim(TimestampTz now, bool batch)
 	MemoryContext result_context = CurrentMemoryContext;
 	List	   *claims = NIL;
 	FtEngine	engine;
-	ListCell   *cell;
 
 	/* somebody was renamed, and the scheduler has not looked yet */
 	if (!ft_owners_settled())
 		return NIL;
 	ft_engine_enter(&engine);
-	foreach(cell, lanes_of(engine.caller, now))
+	if (ft_my_worker_id != 0 && lanes_owner == engine.caller && now < lanes_known_until &&
+		lanes_known_until - now <= LOOK_LIMIT_MS * INT64CONST(1000))
+		claims = claim_from_lanes(engine.caller, now, batch, result_context);
+	if (claims == NIL)
 	{
-		Lane	   *lane = lfirst(cell);
-		uint64		n;
-
-		n = ft_run_by_index(ft_my_worker_id == 0 ? &claim_by_hand :
-							batch ? &claim_batch : &claim_one,
-							FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_TEXT(lane->queue),
-									FT_VALUE(Int32GetDatum(lane->rank)), FT_TIME(now),
-									FT_TEXT(running_status()),
-									FT_VALUE(Int32GetDatum(MyProcPid)),
-									epoch_argument(), worker_argument()));
-		for (uint64 row = 0; row < n; row++)
-		{
-			FtStepClaim *claim = read_claim(row, result_context);
-			MemoryContext caller = MemoryContextSwitchTo(result_context);
-
-			claims = lappend(claims, claim);
-			MemoryContextSwitchTo(caller);
-		}
-		if (claims != NIL)
-			break;
+		look_for_lanes(engine.caller, now);
+		claims = claim_from_lanes(engine.caller, now, batch, result_context);
 	}
 	if (claims != NIL)
 		begin_claimed(claims, now);
