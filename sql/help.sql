@@ -24,7 +24,7 @@ SELECT DISTINCT m[1] AS no_such_setting
 CREATE TEMPORARY TABLE only_serves (name text);
 INSERT INTO only_serves VALUES
     ('archive_queue'), ('changed_tables'), ('client_connections'), ('held_locks'), ('index_facts'),
-    ('lock_table_counts'), ('metric_rows'), ('paused_reason'), ('recent_outcomes'), ('sequence_values'),
+    ('lock_table_counts'), ('metric_rows'), ('recent_outcomes'), ('sequence_values'),
     ('session_outcome_counts'), ('severity'), ('size_on_disk'), ('slot_inactive_since'), ('terminate_sql'),
     ('threshold_list'), ('wal_activity'), ('wal_folder'), ('worst_severity');
 SELECT DISTINCT proname AS function_without_entry FROM pg_proc
@@ -46,7 +46,9 @@ SELECT q.question AS asked, h.question AS answered
                (5, 'why is vacuum not removing'), (6, 'oom'), (7, 'deadlock'), (8, 'too many connections'),
                (9, 'replica is behind'), (10, 'ERRORS!'), (11, 'wraparound'), (12, 'prometheus'),
                (13, 'help'), (14, 'everything is down'), (15, 'idle in transaction'), (16, 'bloat'),
-               (17, 'who was blocked yesterday'), (18, 'archive_command fails')) AS q (place, question),
+               (17, 'who was blocked yesterday'), (18, 'archive_command fails'),
+               (19, 'execution is stuck'), (20, 'dead letter'), (21, 'retry rules of steps'), (22, 'cancel an execution'),
+               (23, 'restored, and no step runs'), (24, 'timeline of an execution'), (25, 'steps wait in the queue')) AS q (place, question),
        LATERAL (SELECT h.question FROM ft.help(q.question) AS h LIMIT 1) AS h
  ORDER BY q.place;
 

@@ -14,7 +14,6 @@
 # to claim a step must not mean to read all that has died: the index of what
 # is due may be read no more than a hundred entries a step.
 #
-RETENTION=$WORK/retention
 RETENTION_PORTION=5000
 
 psql_retention()
@@ -139,6 +138,7 @@ soak_retention()
 {
     local steps=${FT_SOAK_STEPS:-1000000} every
 
+    RETENTION=$WORK/retention
     every=$((steps / 20 / RETENTION_PORTION * RETENTION_PORTION))
     [ $every -gt 0 ] || every=$RETENTION_PORTION
     make_server "$RETENTION" 5432 << CONF
