@@ -17,9 +17,9 @@ SELECT object, status
  WHERE NOT ft.is_status(object, status);
 SELECT ft.is_status('execution', 'SKIPPED') AS of_a_task, ft.is_status('task', 'ROLLED_BACK') AS of_an_execution,
        ft.is_status('task', 'pending') AS small, ft.is_status('task', '') AS empty, ft.is_status('other', 'PENDING') AS other;
-SELECT conname, pg_get_constraintdef(oid)
-  FROM pg_constraint
- WHERE conname IN ('orchestration_executions_status', 'orchestration_tasks_status') ORDER BY 1;
+SELECT attrelid::regclass, attname, atttypid::regtype, conname, pg_get_constraintdef(c.oid)
+  FROM pg_attribute AS a JOIN pg_constraint AS c ON c.contypid = a.atttypid
+ WHERE attrelid IN ('ft.orchestration_executions'::regclass, 'ft.orchestration_tasks'::regclass) ORDER BY 1, 2;
 
 -- keys are of version 7 and grow
 SELECT substr(a::text, 15, 1) AS version, substr(a::text, 20, 1) IN ('8', '9', 'a', 'b') AS variant, a < b AS grows

@@ -3,8 +3,8 @@
 CREATE TABLE ft.orchestration_executions (
     execution_id uuid NOT NULL,
     orchestration_id uuid,
-    status text NOT NULL DEFAULT 'PENDING',
-    state jsonb NOT NULL DEFAULT '{}',
+    status ft.execution_status NOT NULL DEFAULT 'PENDING',
+    state ft.execution_state NOT NULL DEFAULT '{}',
     owner name NOT NULL,
     owner_oid oid NOT NULL,
     completions bigint NOT NULL DEFAULT 0,
@@ -24,9 +24,7 @@ CREATE TABLE ft.orchestration_executions (
     started_at timestamptz,
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,
-    CONSTRAINT orchestration_executions_pkey PRIMARY KEY (execution_id),
-    CONSTRAINT orchestration_executions_status CHECK (ft.is_status('execution', status)),
-    CONSTRAINT orchestration_executions_state CHECK (jsonb_typeof(state) = 'object')
+    CONSTRAINT orchestration_executions_pkey PRIMARY KEY (execution_id)
 );
 
 -- compensations to run, by owner

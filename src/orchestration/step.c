@@ -48,7 +48,7 @@
 FT_STATEMENT(count_step,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
-			 "       state = CASE WHEN $3 IS NULL THEN state ELSE state || $3 END,"
+			 "       state = CASE WHEN $3 IS NULL THEN state ELSE (state || $3)::ft.execution_state END,"
 			 "       status = CASE WHEN tasks_left = 1 THEN $4 ELSE $5 END,"
 			 "       started_at = coalesce(started_at, $6), updated_at = $6,"
 			 "       finished_at = CASE WHEN tasks_left = 1 THEN $6 END"
@@ -60,7 +60,7 @@ FT_STATEMENT(count_step,
 FT_STATEMENT(count_step_of_failed,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
-			 "       state = CASE WHEN $3 IS NULL THEN state ELSE state || $3 END,"
+			 "       state = CASE WHEN $3 IS NULL THEN state ELSE (state || $3)::ft.execution_state END,"
 			 "       updated_at = $4"
 			 " WHERE execution_id = $1 AND status = 'FAILED'"
 			 " RETURNING completions, tasks_left, false, parent_task_id",

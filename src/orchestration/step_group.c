@@ -63,7 +63,7 @@ FT_STATEMENT(count_steps,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET completions = completions + ($2)[" PLACE "],"
 			 "       tasks_left = tasks_left - ($3)[" PLACE "],"
-			 "       state = coalesce(state || ($4)[" PLACE "], state),"
+			 "       state = coalesce((state || ($4)[" PLACE "])::ft.execution_state, state),"
 			 "       status = CASE WHEN tasks_left = ($3)[" PLACE "] THEN $5 ELSE $6 END,"
 			 "       started_at = coalesce(started_at, $7), updated_at = $7,"
 			 "       finished_at = CASE WHEN tasks_left = ($3)[" PLACE "] THEN $7 END"

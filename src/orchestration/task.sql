@@ -4,7 +4,7 @@ CREATE TABLE ft.orchestration_tasks (
     task_id uuid NOT NULL,
     execution_id uuid NOT NULL,
     task_name text NOT NULL,
-    status text NOT NULL DEFAULT 'PENDING',
+    status ft.task_status NOT NULL DEFAULT 'PENDING',
     command text,
     compensation text,
     critical boolean NOT NULL DEFAULT false,
@@ -28,7 +28,7 @@ CREATE TABLE ft.orchestration_tasks (
     owner_oid oid NOT NULL,
     queue text NOT NULL DEFAULT 'default',
     priority smallint NOT NULL DEFAULT 0,
-    execution_mode text NOT NULL DEFAULT 'transactional',
+    execution_mode ft.execution_mode NOT NULL DEFAULT 'transactional',
     short boolean NOT NULL DEFAULT false,
     condition text,
     timeout interval,
@@ -59,7 +59,7 @@ CREATE TABLE ft.orchestration_tasks (
     orchestration text,
     orchestration_input text,
     child_execution_id uuid,
-    suspicion text,
+    suspicion ft.suspicion,
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
@@ -67,11 +67,7 @@ CREATE TABLE ft.orchestration_tasks (
     CONSTRAINT orchestration_tasks_pkey PRIMARY KEY (task_id),
     CONSTRAINT orchestration_tasks_name UNIQUE (execution_id, task_name),
     CONSTRAINT orchestration_tasks_execution FOREIGN KEY (execution_id)
-        REFERENCES ft.orchestration_executions ON DELETE CASCADE,
-    CONSTRAINT orchestration_tasks_status CHECK (ft.is_status('task', status)),
-    CONSTRAINT orchestration_tasks_mode CHECK (execution_mode IN (
-        'transactional', 'non_transactional', 'external')),
-    CONSTRAINT orchestration_tasks_suspicion CHECK (suspicion IN ('executor', 'server'))
+        REFERENCES ft.orchestration_executions ON DELETE CASCADE
 )
 -- every step is updated at least twice
 WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
