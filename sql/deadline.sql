@@ -15,7 +15,8 @@ SELECT task_name, e.status AS execution, t.status, due_at IS NOT NULL AS due, de
   FROM ft.orchestration_tasks AS t JOIN ft.orchestration_executions AS e USING (execution_id) ORDER BY task_id;
 
 -- The next tick is for the deadline, where nothing is due before it.
-SELECT ft.start('errand', run_at => now() + interval '1 day', deadline => '10 min') AS errand \gset
+SELECT ft.start('errand', run_at => now() + interval '1 day', deadline => '2 days') AS errand \gset
+UPDATE ft.orchestration_executions SET deadline = now() + interval '10 min';
 SELECT next_due = (SELECT deadline FROM ft.orchestration_executions) AS at_the_deadline FROM ft.scheduler_tick();
 SELECT * FROM deadline_progress;
 

@@ -24,6 +24,7 @@ ROLLBACK;
 
 -- tasks that are restored before their executions are not worked either
 BEGIN;
+DELETE FROM ft.installations;
 INSERT INTO ft.orchestration_tasks (task_id, execution_id, task_name, owner_oid, due_at, created_at)
 VALUES (ft.uuid_v7(), ft.uuid_v7(), 'early', current_user::regrole, now(), now());
 SELECT ft.paused_reason() IS NOT NULL AS paused, (ft.scheduler_tick()).owners_due;
