@@ -109,7 +109,7 @@ TRUNCATE undone;
 
 -- what a worker was lost with: taken over by hand
 SELECT pg_temp.make('INSERT INTO undone (what) SELECT compensation_epoch FROM ft.orchestration_tasks WHERE task_name = ''t2''') AS e \gset
-UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = 1, compensation_losses = 3
+UPDATE ft.orchestration_tasks SET compensation_pid = 1, compensation_epoch = NULL, compensation_losses = 3
  WHERE task_name = 't3';
 SELECT ft.run_compensations(:'e');
 SELECT compensation_failures, compensation_losses FROM ft.orchestration_tasks WHERE task_name = 't3';

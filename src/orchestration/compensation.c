@@ -233,6 +233,24 @@ claim_is_alive(uint64 row, int pid_column)
 	return proc != NULL && proc->databaseId == MyDatabaseId;
 }
 
+/*
+ * Does a claim that is dead count as a loss?  Not one that was ended by a
+ * shutdown, or by a command that had all workers leave the database.  The
+ * columns are as above.
+ */
+static bool
+claim_was_lost(uint64 row, int pid_column)
+{
+	if (ft_column_is_null(row, pid_column))
+		return false;
+	if (ft_shared == NULL || ft_column_is_null(row, pid_column + 1))
+		return true;
+	if ((uint64) ft_column_int64(row, pid_column + 1) != ft_shared->boot_epoch)
+		return ft_shared->unclean;
+	return ft_column_is_null(row, pid_column + 2) ||
+		!ft_worker_was_dismissed((uint64) ft_column_int64(row, pid_column + 2));
+}
+
 void
 ft_compensation_finish(FtExecution *execution)
 {
@@ -336,7 +354,7 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner, FtCompensationsSoug
 	claim->execution_id = *execution_id;
 	claim->task_id = ft_column_uuid(0, 1);
 	claim->command = MemoryContextStrdup(result_context, ft_column_text(0, 2));
-	losses = ft_column_int32(0, 4) + (ft_column_is_null(0, 5) ? 0 : 1);
+	losses = ft_column_int32(0, 4) + (claim_was_lost(0, 5) ? 1 : 0);
 
 	ft_run(&set_claimed,
 		   FT_ARGS(FT_UUID(&claim->task_id),
@@ -559,12 +577,10 @@ static void
 recover_lost(const pg_uuid_t *execution_id)
 {
 	FtExecution execution;
-	FtLoss		loss = {0};
+	FtLoss		loss;
 	pg_uuid_t	task_id;
 	char	   *task_name;
-	char	   *suspicion;
 	int			failures;
-	bool		server_lost;
 
 	if (!ft_execution_try_lock(&execution, execution_id) ||
 		ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0 ||
@@ -573,12 +589,13 @@ recover_lost(const pg_uuid_t *execution_id)
 	task_id = ft_column_uuid(0, 1);
 	task_name = ft_column_text(0, 8);
 	failures = ft_column_int32(0, 10);
-	suspicion = ft_column_is_null(0, 9) ? NULL : ft_column_text(0, 9);
-	server_lost = (uint64) ft_column_int64(0, 6) != ft_shared->boot_epoch;
-	if (!server_lost && ft_worker_was_dismissed((uint64) ft_column_int64(0, 7)))
-		loss.suspicion = suspicion;
-	else
-		loss = ft_suspect_judge("compensation", suspicion, server_lost);
+	if (!claim_was_lost(0, 5))
+	{
+		ft_run(&forget_claim, FT_ARGS(FT_UUID(&task_id)));
+		return;
+	}
+	loss = ft_suspect_judge("compensation", ft_column_is_null(0, 9) ? NULL : ft_column_text(0, 9),
+							(uint64) ft_column_int64(0, 6) != ft_shared->boot_epoch);
 	ft_run(&set_lost, FT_ARGS(FT_UUID(&task_id), FT_TEXT(loss.suspicion)));
 	if (loss.guilty)
 		blame(&execution, &task_id, task_name, failures + 1, loss.sqlstate, loss.message);

@@ -34,6 +34,7 @@
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/portal.h"
 #include "utils/syscache.h"
 #include "utils/timeout.h"
@@ -201,7 +202,10 @@ reset_session(void)
 	DropAllPreparedStatements();
 	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
+	/* deleting from catalogs takes a snapshot, as in RemoveTempRelationsCallback */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 	ResetSequenceCaches();
 
 	CommitTransactionCommand();
