@@ -146,8 +146,9 @@ before_utility(Node *stmt)
 			break;
 
 		case T_AlterExtensionStmt:
-			if (strcmp(((AlterExtensionStmt *) stmt)->extname, FT_EXTENSION_NAME) == 0)
-				ft_restart_schedulers_at_commit(MyDatabaseId);
+			/* who updates what workers are at would meet them in a deadlock */
+			if (strcmp(((AlterExtensionStmt *) stmt)->extname, FT_EXTENSION_NAME) == 0 && superuser())
+				ft_quiesce_until_end(MyDatabaseId);
 			break;
 
 		case T_TransactionStmt:
