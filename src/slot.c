@@ -343,6 +343,13 @@ ft_wake_waiting_executor(Oid dboid, Oid owner)
 	return latch != NULL;
 }
 
+/* So long after a tick steps that become due need no further one, in ms. */
+static int
+look_interval(const FtDatabaseSlot *slot)
+{
+	return Max(slot->look_interval, FT_LOOK_INTERVAL_MS);
+}
+
 /* When what came right after the last look is looked at; DT_NOEND: nothing did. */
 TimestampTz
 ft_look_at(const FtDatabaseSlot *slot, TimestampTz now)
@@ -351,7 +358,7 @@ ft_look_at(const FtDatabaseSlot *slot, TimestampTz now)
 		return DT_NOEND;
 	/* or now, where the clock was set back */
 	return slot->last_tick > now ? now :
-		TimestampTzPlusMilliseconds(slot->last_tick, FT_LOOK_INTERVAL_MS);
+		TimestampTzPlusMilliseconds(slot->last_tick, look_interval(slot));
 }
 
 /*
@@ -388,7 +395,8 @@ ft_wake_executor(Oid dboid, Oid owner)
 		TimestampTz now = GetCurrentTimestamp();
 
 		later = slot->last_tick <= now &&
-			!TimestampDifferenceExceeds(slot->last_tick, now, FT_LOOK_INTERVAL_MS);
+			!TimestampDifferenceExceeds(slot->last_tick, now,
+										look_interval(slot));
 		if (later && !slot->look)
 			scheduler = slot->scheduler.latch;
 		slot->look = slot->look || later;

@@ -115,6 +115,9 @@ typedef struct FtDatabaseSlot
 	bool		prepared_unknown;	/* see two_phase.c */
 	TimestampTz last_tick;
 	TimestampTz next_due;		/* DT_NOEND: when woken */
+	int			look_interval;	/* ms after a tick in which steps that become due
+								 * need no further one: longer where looking
+								 * takes long */
 	TimestampTz last_retention;
 	uint64		dismissed_below;	/* workers up to this id were sent away by a
 									 * command */

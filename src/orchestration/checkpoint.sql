@@ -12,7 +12,9 @@ CREATE TABLE ft.orchestration_checkpoints (
     CONSTRAINT orchestration_checkpoints_pkey PRIMARY KEY (checkpoint_id),
     CONSTRAINT orchestration_checkpoints_execution FOREIGN KEY (execution_id)
         REFERENCES ft.orchestration_executions ON DELETE CASCADE
-);
+)
+-- as for executions
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 CREATE UNIQUE INDEX idx_checkpoints_exec
     ON ft.orchestration_checkpoints (execution_id, checkpoint_number);

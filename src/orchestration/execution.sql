@@ -25,7 +25,9 @@ CREATE TABLE ft.orchestration_executions (
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,
     CONSTRAINT orchestration_executions_pkey PRIMARY KEY (execution_id)
-);
+)
+-- as fast as rows come and go, whatever is kept of them
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 -- compensations to run, by owner
 CREATE INDEX idx_executions_compensating ON ft.orchestration_executions (owner_oid)

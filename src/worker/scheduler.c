@@ -43,6 +43,10 @@
 #define RETENTION_INTERVAL_MS	(10 * 60 * 1000)
 #define LOCK_TIMEOUT			"10s"
 
+/* Looking for what is due takes one in so many parts of the time. */
+#define LOOK_SHARE				20
+#define LOOK_INTERVAL_LIMIT_MS	1000
+
 /* So long after an executor was lost it is known whether the server goes, too. */
 #define SHUTDOWN_NOTICE_MS		100
 
@@ -167,6 +171,8 @@ publish_tick(Scheduler *self)
 			slot->extension = FT_EXTENSION_PRESENT;
 		slot->failures = 0;
 		slot->last_tick = self->tick.now;
+		slot->look_interval = (int) Min((GetCurrentTimestamp() - self->tick.now) / 1000 * LOOK_SHARE,
+										LOOK_INTERVAL_LIMIT_MS);
 		slot->next_due = self->tick.next_due;
 		if (self->tick.roles_generation != 0)
 			slot->roles_checked = self->tick.roles_generation;
