@@ -58,14 +58,22 @@ FT_STATEMENT_NOARGS(next_stopped,
 	"   WHERE " condition_ \
 	"   ORDER BY " order_ " LIMIT " CppAsString2(BATCH_EXECUTIONS) \
 	"     FOR UPDATE SKIP LOCKED) " \
-	"SELECT execution_id," \
+	"SELECT execution_id, place," \
 	"       (SELECT count(*) FROM (SELECT FROM ft.orchestration_tasks AS task" \
 	"                               WHERE task.execution_id = old.execution_id" \
 	"                               LIMIT " CppAsString2(BATCH_TASKS) " + 1) AS counted)" \
 	"  FROM old ORDER BY place"
 
-FT_STATEMENT(old_finished, OLD("finished_at < $1 AND " NOBODYS, "finished_at"), TIMESTAMPTZOID);
-FT_STATEMENT(old_stopped, OLD("updated_at < $1 AND " STOPPED, "execution_id"), TIMESTAMPTZOID);
+/*
+ * What has been removed stays in the index until vacuum has been there: the
+ * next batch begins where the one before it ended.
+ */
+FT_STATEMENT(old_finished,
+			 OLD("finished_at < $1 AND finished_at >= $2 AND " NOBODYS, "finished_at"),
+			 TIMESTAMPTZOID, TIMESTAMPTZOID);
+FT_STATEMENT(old_stopped,
+			 OLD("updated_at < $1 AND updated_at >= $2 AND " STOPPED, "updated_at"),
+			 TIMESTAMPTZOID, TIMESTAMPTZOID);
 FT_STATEMENT(delete_executions,
 			 "DELETE FROM ft.orchestration_executions WHERE execution_id = ANY ($1)",
 			 UUIDARRAYOID);
@@ -94,19 +102,26 @@ ft_retention_next(void)
 			   next_of(&next_finished, ft_execution_retention));
 }
 
-/* Remove a batch of a kind; true if there is more of it. */
+/*
+ * Remove a batch of a kind, from the given time on, which is then where the
+ * next batch begins; true if there is more of it.
+ */
 static bool
-remove_batch(FtStatement *old, int retention, TimestampTz now)
+remove_batch(FtStatement *old, int retention, TimestampTz now, TimestampTz *from)
 {
+	TimestampTz begin = *from;
 	Datum	   *executions;
 	pg_uuid_t	first;
 	uint64		n;
 	int			count = 0;
 	int64		tasks = 0;
 
+	*from = DT_NOBEGIN;
 	if (retention < 0)
 		return false;
-	n = ft_run(old, FT_ARGS(FT_TIME(TimestampTzPlusMilliseconds(now, -(int64) retention * 60 * 1000))));
+	n = ft_run(old,
+			   FT_ARGS(FT_TIME(TimestampTzPlusMilliseconds(now, -(int64) retention * 60 * 1000)),
+					   FT_TIME(begin)));
 	if (n == 0)
 		return false;
 	first = ft_column_uuid(0, 1);
@@ -115,7 +130,8 @@ remove_batch(FtStatement *old, int retention, TimestampTz now)
 	{
 		pg_uuid_t  *execution = palloc(sizeof(pg_uuid_t));
 
-		tasks += ft_column_int64(row, 2);
+		tasks += ft_column_int64(row, 3);
+		*from = ft_column_time(row, 2);
 		if (tasks > BATCH_TASKS)
 			break;
 		*execution = ft_column_uuid(row, 1);
@@ -127,18 +143,23 @@ remove_batch(FtStatement *old, int retention, TimestampTz now)
 		ft_run(&delete_executions,
 			   FT_ARGS(FT_VALUE(PointerGetDatum(construct_array(executions, count, UUIDOID, UUID_LEN,
 																false, TYPALIGN_CHAR)))));
-	return n == BATCH_EXECUTIONS || count < n;
+	if (n == BATCH_EXECUTIONS || count < n)
+		return true;
+	*from = DT_NOBEGIN;
+	return false;
 }
 
 bool
 ft_retention_batch(TimestampTz now)
 {
+	static TimestampTz finished_from = DT_NOBEGIN;
+	static TimestampTz stopped_from = DT_NOBEGIN;
 	FtEngine	engine;
 	bool		more;
 
 	ft_engine_enter(&engine);
-	more = remove_batch(&old_finished, ft_execution_retention, now);
-	more = remove_batch(&old_stopped, ft_dead_letter_retention, now) || more;
+	more = remove_batch(&old_finished, ft_execution_retention, now, &finished_from);
+	more = remove_batch(&old_stopped, ft_dead_letter_retention, now, &stopped_from) || more;
 	ft_engine_leave(&engine);
 	return more;
 }
