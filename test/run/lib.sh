@@ -331,6 +331,7 @@ clean_up()
     cd /
     if [ -n "$WORK" ]; then
         end_processes_in "$WORK"
+        [ -z "${MOUNTED:-}" ] || umount "$MOUNTED" || true
         if [ "${KEEP:-}" = 1 ]; then
             say "kept: $WORK"
         else

@@ -10,7 +10,8 @@
 #   sqlsmith   random queries over what is in schema ft
 #   valgrind   the extension's pg_regress tests in a server under valgrind
 #   ledger     a ledger that executors write while they and the server are
-#              killed, many times
+#              killed, many times; also while standbys are promoted, owners
+#              go, and a disk is full (a small one of its own, as root)
 #   retention  very many steps, while retention removes what has ended: nothing
 #              that is kept may grow
 #   rounds     the extension's isolation specs and TAP scripts, many times
@@ -43,6 +44,11 @@ for part in beside source isolation regress sqlsmith valgrind ledger retention r
     # shellcheck source=/dev/null
     . "$TOP/test/soak/$part.sh"
 done
+
+# What a part mounts goes with this process.
+if is_root && [ -z "${FT_OWN_MOUNTS:-}" ] && unshare --mount true 2> /dev/null; then
+    exec unshare --mount env FT_OWN_MOUNTS=1 bash "$0"
+fi
 
 PARTS=${ONLY:-isolation regress sqlsmith valgrind ledger retention rounds}
 for part in $PARTS; do

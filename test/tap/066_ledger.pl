@@ -141,5 +141,6 @@ if (@gaps)
 ledger_ends($node);
 check_ledger_complete($node, $started);
 check_ledger($node);
+nothing_crashed($node);
 
 done_testing();

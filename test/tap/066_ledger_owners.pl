@@ -7,7 +7,6 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use FaultTolerance;
-use IPC::Run;
 use Ledger;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -129,9 +128,7 @@ $node->safe_psql(
 SELECT ft.define_orchestration('held', $$[
     {"name": "done", "compensation": "SELECT pg_advisory_xact_lock_shared(1); INSERT INTO held VALUES ('compensation')"},
     {"name": "bad", "depends_on": ["done"], "command": "SELECT 1 / 0"}]$$)}, extra_params => [ '-U', 'dave' ]);
-my $holder = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', '-' ], '<', \my $in, '>', \my $out);
-$in = "SELECT pg_advisory_lock(1);\n";
-$holder->pump while length $in;
+my $holder = open_session($node, 'SELECT pg_advisory_lock(1);');
 becomes(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted}, 'the lock is held');
 $node->safe_psql('postgres',
     q{SELECT ft.start('held'); SELECT ft.submit('SELECT pg_advisory_xact_lock_shared(1); INSERT INTO held VALUES (''step'')')},
@@ -139,8 +136,7 @@ $node->safe_psql('postgres',
 begin('bob', 'dave');
 becomes(q{SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, 'a step and a compensation wait');
 $node->safe_psql('postgres', 'DROP ROLE dave');
-$in = "\\q\n";
-$holder->finish;
+close_session($holder);
 is_parked('dave', 'its owner, role "dave", does not exist any more');
 undisturbed('bob');
 is($node->safe_psql('postgres', 'SELECT ft.adopt()'), '0', 'as long as there is nobody, ft.adopt() changes nothing');
@@ -154,5 +150,6 @@ is($node->safe_psql('postgres', q{SELECT string_agg(what || ' ' || owner, ', ' O
 $node->safe_psql('postgres',
     q{DELETE FROM ft.orchestration_executions WHERE execution_id NOT IN (SELECT execution_id FROM started) AND parent_task_id IS NULL});
 check_ledger($node);
+nothing_crashed($node);
 
 done_testing();

@@ -129,6 +129,6 @@ $second->kill9;
 start_after_kill9($second);
 ledger_ends($second);
 check_ledger($second);
-nothing_crashed($_) foreach $primary, $first;
+nothing_crashed($_) foreach $primary, $first, $second;
 
 done_testing();

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -22,6 +23,8 @@ our @EXPORT = qw(
   failure_latency
   start_after_kill9
   poll
+  open_session
+  close_session
   nothing_crashed
   ready_times
 );
@@ -174,6 +177,27 @@ sub poll
     }
     diag "waited in vain: $query";
     return 0;
+}
+
+# A session that has been given something to do, and stays.
+sub open_session
+{
+    my ($node, $sql) = @_;
+    my %session = (in => "$sql\n", out => '', err => '');
+
+    $session{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', '-' ],
+        '<', \$session{in}, '>', \$session{out}, '2>', \$session{err});
+    $session{run}->pump while length $session{in};
+    return \%session;
+}
+
+# It ends when it has done what it was given.
+sub close_session
+{
+    my ($session) = @_;
+
+    $session->{in} = "\\q\n";
+    $session->{run}->finish;
 }
 
 # No process of it ended by a fault of its own.
