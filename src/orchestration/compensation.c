@@ -62,7 +62,7 @@ PG_FUNCTION_INFO_V1(ft_run_compensations);
 	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')"
 #define NEXT_COMPENSATION FIRST_COMPENSATION \
 	"   AND execution.paused_at IS NULL"
-#define NOT_BEFORE(time_) \
+#define DUE_BY(time_) \
 	"   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= " time_ ")"
 #define OF_A_ROLE \
 	"   AND pg_get_userbyid(execution.owner_oid) = execution.owner"
@@ -75,7 +75,7 @@ PG_FUNCTION_INFO_V1(ft_run_compensations);
 	"   AND execution.owner_oid = $1" OF_A_ROLE \
 	"   AND ($3 IS NULL OR execution.execution_id = $3)" \
 	"   AND ($4 IS NULL OR $4 = (next.suspicion IS NOT DISTINCT FROM 'server'))" \
-	NOT_BEFORE("$2") \
+	DUE_BY("$2") \
 	" ORDER BY execution.execution_id LIMIT "
 
 /*
@@ -89,19 +89,19 @@ FT_STATEMENT(due_executions, DUE_EXECUTIONS "1000",
 FT_STATEMENT(due_owners,
 			 "SELECT DISTINCT execution.owner_oid, execution.owner::text, next.pid, next.epoch,"
 			 "       next.worker"
-			 NEXT_COMPENSATION NOT_BEFORE("$1")
+			 NEXT_COMPENSATION DUE_BY("$1")
 			 " ORDER BY 1",
 			 TIMESTAMPTZOID);
 FT_STATEMENT(first_suspect_owner,
 			 "SELECT execution.owner_oid"
-			 NEXT_COMPENSATION OF_A_ROLE NOT_BEFORE("$1")
+			 NEXT_COMPENSATION OF_A_ROLE DUE_BY("$1")
 			 "   AND next.suspicion = 'server' AND next.pid IS NULL"
 			 "   AND execution.parked_reason IS NULL"
 			 " ORDER BY execution.execution_id LIMIT 1",
 			 TIMESTAMPTZOID);
 FT_STATEMENT(waiting_since,
 			 "SELECT 1"
-			 NEXT_COMPENSATION NOT_BEFORE("$1")
+			 NEXT_COMPENSATION DUE_BY("$1")
 			 "   AND execution.updated_at <= $1 AND next.pid IS NULL"
 			 "   AND execution.parked_reason IS NULL"
 			 " LIMIT 1",
@@ -251,6 +251,13 @@ claim_was_lost(uint64 row, int pid_column)
 		!ft_worker_was_dismissed((uint64) ft_column_int64(row, pid_column + 2));
 }
 
+static bool
+compensates(const FtExecution *execution)
+{
+	return execution->status == FT_EXECUTION_COMPENSATING ||
+		execution->status == FT_EXECUTION_ROLLING_BACK;
+}
+
 void
 ft_compensation_finish(FtExecution *execution)
 {
@@ -344,9 +351,7 @@ claim_of_execution(const pg_uuid_t *execution_id, Oid owner, FtCompensationsSoug
 	int			losses;
 
 	if (!ft_execution_try_lock(&execution, execution_id) ||
-		execution.owner_oid != owner || execution.paused ||
-		(execution.status != FT_EXECUTION_COMPENSATING &&
-		 execution.status != FT_EXECUTION_ROLLING_BACK))
+		execution.owner_oid != owner || execution.paused || !compensates(&execution))
 		return false;
 	if (ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0 || !may_claim(sought))
 		return false;
@@ -394,7 +399,8 @@ ft_compensation_take_back(void)
 /* Claim one of the executions that a statement finds. */
 static bool
 claim_one_of(FtStatement *statement, const FtArg *args, Oid owner,
-			 FtCompensationsSought sought, FtCompensationClaim *claim, MemoryContext result_context, uint64 *found)
+			 FtCompensationsSought sought, FtCompensationClaim *claim,
+			 MemoryContext result_context, uint64 *found)
 {
 	uint64		n = ft_run(statement, args);
 	pg_uuid_t  *candidates = palloc(sizeof(pg_uuid_t) * Max(n, 1));
@@ -461,9 +467,7 @@ lock_claimed(const FtCompensationClaim *claim, FtExecution *execution,
 	*task_name = ft_column_text(0, 1);
 	*failures = ft_column_int32(0, 4);
 	return ft_task_status_of(ft_column_text(0, 2)) == FT_TASK_COMPENSATING &&
-		ft_column_int32(0, 3) == claim->attempt &&
-		(execution->status == FT_EXECUTION_COMPENSATING ||
-		 execution->status == FT_EXECUTION_ROLLING_BACK);
+		ft_column_int32(0, 3) == claim->attempt && compensates(execution);
 }
 
 void
@@ -582,7 +586,7 @@ recover_lost(const pg_uuid_t *execution_id)
 	char	   *task_name;
 	int			failures;
 
-	if (!ft_execution_try_lock(&execution, execution_id) ||
+	if (!ft_execution_try_lock(&execution, execution_id) || !compensates(&execution) ||
 		ft_run(&lock_next_task, FT_ARGS(FT_UUID(execution_id))) == 0 ||
 		ft_column_is_null(0, 7) || claim_is_alive(0, 5))
 		return;
