@@ -106,11 +106,12 @@ FT_STATEMENT(waiting_since,
 			 "   AND execution.parked_reason IS NULL"
 			 " LIMIT 1",
 			 TIMESTAMPTZOID);
+
+/* In no order, and to be run by its index, as what finds lost steps. */
 FT_STATEMENT_NOARGS(claimed_by_workers,
 					"SELECT execution.execution_id, next.pid, next.epoch, next.worker"
 					FIRST_COMPENSATION
-					"   AND next.pid IS NOT NULL AND next.worker IS NOT NULL"
-					" ORDER BY 1");
+					"   AND next.pid IS NOT NULL AND next.worker IS NOT NULL");
 FT_STATEMENT(next_due,
 			 "SELECT min(CASE WHEN execution.parked_reason IS NOT NULL OR next.pid IS NOT NULL"
 			 "                THEN $2"
@@ -616,7 +617,7 @@ ft_compensation_recover(void)
 	if (ft_shared == NULL)
 		return;
 	ft_engine_enter(&engine);
-	n = ft_run(&claimed_by_workers, NULL);
+	n = ft_run_by_index(&claimed_by_workers, NULL);
 	lost = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	for (uint64 row = 0; row < n; row++)
 	{

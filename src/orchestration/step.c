@@ -71,10 +71,15 @@ FT_STATEMENT(end_task,
 			 "       failures = 0, suspicion = NULL"
 			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
 			 UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
-FT_STATEMENT(lost_tasks,
-			 "SELECT task_id, worker_epoch, worker_id FROM ft.orchestration_tasks"
-			 " WHERE status = 'RUNNING' AND worker_id IS NOT NULL"
-			 " ORDER BY execution_id, task_id");
+
+/*
+ * In no order, since nothing found here is waited for.  To be run by its index:
+ * each step has been in that once, and only a plain scan remembers which entries
+ * are dead.  A bitmap would have those of all steps since the last vacuum in it.
+ */
+FT_STATEMENT_NOARGS(lost_tasks,
+					"SELECT task_id, worker_epoch, worker_id FROM ft.orchestration_tasks"
+					" WHERE status = 'RUNNING' AND worker_id IS NOT NULL");
 
 void
 ft_step_report_taken_over(const FtStepClaim *claim)
@@ -284,7 +289,7 @@ runs_here(uint64 row)
 void
 ft_step_take_back(TimestampTz now)
 {
-	uint64		n = ft_run(&lost_tasks, NULL);
+	uint64		n = ft_run_by_index(&lost_tasks, NULL);
 	pg_uuid_t  *foreign = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	int			count = 0;
 
@@ -316,7 +321,7 @@ ft_step_recover(TimestampTz now)
 		return 0;
 	ft_engine_enter(&engine);
 	ft_step_release_overdue();
-	n = ft_run(&lost_tasks, NULL);
+	n = ft_run_by_index(&lost_tasks, NULL);
 	lost = palloc(sizeof(Lost) * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)

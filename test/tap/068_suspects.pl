@@ -157,6 +157,36 @@ SELECT string_agg(worker.datname, ',' ORDER BY worker.datname)
   if becomes(q{SELECT count(*) = 2 FROM ft.worker_status() WHERE worker = 'scheduler' AND started_at IS NOT NULL},
     'every database has a scheduler');
 
+#
+# What was running once is not looked at for ever, whether vacuum has come or
+# not, as long as no old snapshot keeps it.
+#
+$node->safe_psql('postgres', "SELECT ft.cancel('$slow')");
+becomes("SELECT count(*) = 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 'the slow step is cancelled');
+my @read = split /\n/, $node->safe_psql(
+    'postgres', q{
+SET client_min_messages = error;
+SELECT ft.create_execution() AS execution \gset
+SELECT ft.add_task(:'execution', 'one') AS task \gset
+SELECT format($$DO 'BEGIN
+    FOR i IN 1..2000 LOOP
+        UPDATE ft.orchestration_tasks SET status = ''RUNNING'', attempt = i, worker_id = 1, worker_epoch = 1 WHERE task_id = ''%1$s'';
+        UPDATE ft.orchestration_tasks SET status = ''PENDING'' WHERE task_id = ''%1$s'';
+    END LOOP;
+END'$$, :'task') AS command \gset
+:command;
+SELECT FROM ft.scheduler_tick();
+SELECT FROM ft.scheduler_tick();
+SELECT FROM pg_stat_force_next_flush();
+SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idx_tasks_running';
+SELECT FROM ft.scheduler_tick();
+SELECT FROM pg_stat_force_next_flush();
+SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idx_tasks_running';
+});
+@read = grep { $_ ne '' } @read;
+is(scalar @read, 2, 'there are figures');
+cmp_ok($read[1] - $read[0], '<', 100, 'who was lost is found without reading what was running before');
+
 nothing_crashed($node);
 
 done_testing();
