@@ -81,6 +81,16 @@ FT_STATEMENT_NOARGS(lost_tasks,
 					"SELECT task_id, worker_epoch, worker_id FROM ft.orchestration_tasks"
 					" WHERE status = 'RUNNING' AND worker_id IS NOT NULL");
 
+/*
+ * An attempt that was given back has not been one, so its number comes again:
+ * whose it is, the worker tells.
+ */
+FT_STATEMENT(claimed_here,
+			 "SELECT 1 FROM ft.orchestration_tasks"
+			 " WHERE task_id = $1 AND status = 'RUNNING' AND attempt = $2"
+			 "   AND worker_id IS NOT DISTINCT FROM $3",
+			 UUIDOID, INT4OID, INT8OID);
+
 void
 ft_step_report_taken_over(const FtStepClaim *claim)
 {
@@ -237,7 +247,10 @@ ft_step_failed(const FtStepClaim *claim, const ErrorData *error)
 
 	ft_engine_enter(&engine);
 	ft_task_lock(&claim->task_id, InvalidOid, &execution, &task);
-	if (task.status == FT_TASK_RUNNING && task.attempt == claim->attempt)
+	if (ft_run(&claimed_here,
+			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
+					   ft_my_worker_id == 0 ? FT_NULL :
+					   FT_VALUE(Int64GetDatum((int64) ft_my_worker_id)))) > 0)
 		ft_failure_of_task(&execution, &task,
 						   error->message ? error->message : "missing error text",
 						   unpack_sql_state(error->sqlerrcode),

@@ -187,6 +187,26 @@ SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idx_tasks_ru
 is(scalar @read, 2, 'there are figures');
 cmp_ok($read[1] - $read[0], '<', 100, 'who was lost is found without reading what was running before');
 
+#
+# An attempt that was given back and claimed by somebody else has its number
+# again.  Who had it before and fails does not have the other pay.
+#
+my $holder = open_session($node, 'SELECT pg_advisory_lock(1);');
+becomes(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND granted}, 'a lock is held');
+my $other = $node->safe_psql('postgres',
+    q{SELECT ft.submit('SELECT pg_advisory_xact_lock_shared(1); SELECT 1 / 0')});
+becomes(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}, 'a step waits for it');
+$node->safe_psql('postgres', "UPDATE ft.orchestration_tasks SET worker_id = 99999999 WHERE execution_id = '$other'");
+close_session($holder);
+becomes(q{SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'}, 'and gets it');
+$node->safe_psql('postgres', 'SELECT ft.wake_worker()');
+becomes("SELECT status = 'ROLLED_BACK' FROM ft.orchestration_executions WHERE execution_id = '$other'",
+    'what the other one was lost with is run again');
+is( $node->safe_psql('postgres',
+        "SELECT t.attempt, count(f), min(f.sqlstate) FROM ft.orchestration_tasks AS t JOIN ft.orchestration_failures AS f USING (task_id)"
+          . " WHERE t.execution_id = '$other' GROUP BY t.attempt"),
+    '2|1|22012', 'and has failed by itself only');
+
 nothing_crashed($node);
 
 done_testing();
