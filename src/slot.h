@@ -154,8 +154,12 @@ typedef struct FtExecutorSlot
 	int64		executed;		/* executions of this process */
 	bool		leave;			/* settings that it has read at its start have
 								 * changed */
-	pg_uuid_t	task_id;		/* the step it is at, while others wait for it */
+	pg_uuid_t	task_id;		/* the step it is at, while one of these two is
+								 * so */
 	int			waiting_steps;	/* claimed by it and not begun */
+	bool		unbegun;		/* execution_id does not say that it has begun */
+	pg_uuid_t	execution_id;
+	TimestampTz claimed_at;
 	bool		revoked;		/* these were given back meanwhile */
 	FtRunning	running;
 	bool		alone;			/* it runs suspects, see pool.c */

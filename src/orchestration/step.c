@@ -50,11 +50,11 @@ FT_STATEMENT(count_step,
 			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
 			 "       state = CASE WHEN $3 IS NULL THEN state ELSE (state || $3)::ft.execution_state END,"
 			 "       status = CASE WHEN tasks_left = 1 THEN $4 ELSE $5 END,"
-			 "       started_at = coalesce(started_at, $6), updated_at = $6,"
+			 "       started_at = coalesce(started_at, $7), updated_at = $6,"
 			 "       finished_at = CASE WHEN tasks_left = 1 THEN $6 END"
 			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING')"
 			 " RETURNING completions, tasks_left, paused_at IS NULL AND parked_reason IS NULL, parent_task_id",
-			 UUIDOID, INT4OID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID);
+			 UUIDOID, INT4OID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
 
 /* The same while another step of it has failed: its status stays. */
 FT_STATEMENT(count_step_of_failed,
@@ -121,7 +121,7 @@ count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
 			   FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
 					   FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
 					   FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
-					   FT_TIME(now))) > 0)
+					   FT_TIME(now), FT_TIME(claim->claimed_at))) > 0)
 		return true;
 	return ft_run(&count_step_of_failed,
 				  FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,

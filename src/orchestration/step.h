@@ -28,6 +28,8 @@ typedef struct FtStepClaim
 	bool		has_flow;		/* there is more to it than its command:
 								 * flow.c */
 	int64		timeout;		/* milliseconds; 0: none of its own */
+	TimestampTz claimed_at;
+	bool		begun;			/* its execution was told that it has begun */
 	bool		alone;			/* it must not share a transaction any more */
 } FtStepClaim;
 
@@ -104,9 +106,13 @@ extern void ft_step_failed(const FtStepClaim *claim, const ErrorData *error);
  */
 extern bool ft_step_release(const FtStepClaim *claim);
 
+/* In the engine: have the execution of a claimed step say that it has begun. */
+extern void ft_step_begin_execution(const pg_uuid_t *execution_id, TimestampTz claimed_at);
+
 /*
- * In the engine: give back what executors of this database have claimed and
- * cannot come to, because one step takes them long.
+ * In the engine: where a step takes an executor of this database long, have
+ * its execution say that it has begun, and give back what the executor has
+ * claimed and cannot come to.
  */
 extern void ft_step_release_overdue(void);
 

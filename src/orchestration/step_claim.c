@@ -155,7 +155,8 @@ FT_STATEMENT(first_server_suspect,
 			 TIMESTAMPTZOID);
 FT_STATEMENT(begin_executions,
 			 "UPDATE ft.orchestration_executions AS execution"
-			 "   SET status = $2, started_at = coalesce(started_at, $3), updated_at = $3"
+			 "   SET status = $2, started_at = coalesce(started_at, $3),"
+			 "       updated_at = greatest(updated_at, $3)"
 			 "  FROM (SELECT execution_id FROM ft.orchestration_executions"
 			 "         WHERE execution_id = ANY ($1) AND status IN ('PENDING', 'ROLLED_BACK')"
 			 "         ORDER BY execution_id FOR NO KEY UPDATE SKIP LOCKED) AS begun"
@@ -163,7 +164,7 @@ FT_STATEMENT(begin_executions,
 			 UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID);
 
 static FtStepClaim *
-read_claim(uint64 row, MemoryContext context)
+read_claim(uint64 row, TimestampTz now, MemoryContext context)
 {
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	FtStepClaim *claim = palloc(sizeof(FtStepClaim));
@@ -178,6 +179,8 @@ read_claim(uint64 row, MemoryContext context)
 	claim->is_short = ft_column_bool(row, 8);
 	claim->has_successors = ft_column_bool(row, 9);
 	claim->timeout = ft_column_int64(row, 10);
+	claim->claimed_at = now;
+	claim->begun = true;
 	claim->alone = false;
 	claim->has_flow = ft_column_bool(row, 11);
 	MemoryContextSwitchTo(caller);
@@ -215,9 +218,31 @@ running_status(void)
 	return ft_task_status_name(ft_task_require_transition(FT_TASK_PENDING, FT_TASK_START, ""));
 }
 
-/* Executions whose first step has been claimed begin. */
 static void
-begin_claimed(List *claims, TimestampTz now)
+begin(Datum *execution_ids, int n, TimestampTz claimed_at)
+{
+	ft_run(&begin_executions,
+		   FT_ARGS(FT_VALUE(PointerGetDatum(construct_array(execution_ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR))),
+				   FT_TEXT(ft_execution_status_name(ft_execution_require_transition(FT_EXECUTION_PENDING,
+																					FT_EXECUTION_START_TASK, ""))),
+				   FT_TIME(claimed_at)));
+}
+
+void
+ft_step_begin_execution(const pg_uuid_t *execution_id, TimestampTz claimed_at)
+{
+	Datum		id = UUIDPGetDatum(execution_id);
+
+	begin(&id, 1, claimed_at);
+}
+
+/*
+ * Executions whose first step has been claimed begin.  One that is likely to be
+ * over before anybody could have looked says so with its end, or when it turns
+ * out to take long, see step_release.c.
+ */
+static void
+begin_claimed(List *claims, bool quick, TimestampTz now)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * list_length(claims));
 	int			n = 0;
@@ -227,17 +252,13 @@ begin_claimed(List *claims, TimestampTz now)
 	{
 		FtStepClaim *claim = lfirst(cell);
 
-		/* short ones may be over before anybody could have looked */
-		if (!claim->is_short)
+		if (claim->is_short || (quick && claim->in_transaction && !claim->has_flow))
+			claim->begun = false;
+		else
 			ids[n++] = UUIDPGetDatum(&claim->execution_id);
 	}
-	if (n == 0)
-		return;
-	ft_run(&begin_executions,
-		   FT_ARGS(FT_VALUE(PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR))),
-				   FT_TEXT(ft_execution_status_name(ft_execution_require_transition(FT_EXECUTION_PENDING,
-																					FT_EXECUTION_START_TASK, ""))),
-				   FT_TIME(now)));
+	if (n > 0)
+		begin(ids, n, now);
 }
 
 /* A lane, and where in it the first step stands that may be claimed. */
@@ -318,7 +339,7 @@ claim_from_lane(Lane *lane, Oid owner, TimestampTz now, bool batch, MemoryContex
 
 	for (uint64 row = 0; row < n; row++)
 	{
-		FtStepClaim *claim = read_claim(row, context);
+		FtStepClaim *claim = read_claim(row, now, context);
 		TimestampTz due_at = ft_column_time(row, 12);
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
@@ -372,7 +393,7 @@ ft_step_claim(TimestampTz now, bool batch)
 		claims = claim_from_lanes(engine.caller, now, batch, result_context);
 	}
 	if (claims != NIL)
-		begin_claimed(claims, now);
+		begin_claimed(claims, batch, now);
 	ft_engine_leave(&engine);
 	return claims;
 }
@@ -395,8 +416,8 @@ ft_step_claim_suspect(TimestampTz now, const char *suspicion)
 								FT_VALUE(Int32GetDatum(MyProcPid)),
 								epoch_argument(), worker_argument())) > 0)
 	{
-		claim = read_claim(0, result_context);
-		begin_claimed(list_make1(claim), now);
+		claim = read_claim(0, now, result_context);
+		begin_claimed(list_make1(claim), false, now);
 	}
 	ft_engine_leave(&engine);
 	return claim;
@@ -411,7 +432,7 @@ ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext cont
 					   FT_VALUE(Int32GetDatum(MyProcPid)),
 					   epoch_argument(), worker_argument())) == 0)
 		return NULL;
-	return read_claim(0, context);
+	return read_claim(0, now, context);
 }
 
 FtStepClaim *
@@ -433,8 +454,8 @@ ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_UUID(execution_id), FT_TIME(now),
 					   FT_TEXT(running_status()), FT_VALUE(Int32GetDatum(MyProcPid)))) > 0)
 	{
-		claim = read_claim(0, result_context);
-		begin_claimed(list_make1(claim), now);
+		claim = read_claim(0, now, result_context);
+		begin_claimed(list_make1(claim), false, now);
 	}
 	ft_engine_leave(&engine);
 	return claim;

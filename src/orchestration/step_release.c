@@ -1,13 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * step_release.c
- *	  Claims that are given back: nothing was done under them.
+ *	  Claims that are given back, because nothing was done under them, and
+ *	  steps that turn out to take long.
  *
  * An executor claims several steps at a time where they have been quick.  If
  * one of them turns out to take long, it has the scheduler look, which gives
  * the others back for it.  It finds that out before it begins the next; should
  * it have begun one all the same, it has lost the claim, and what it did is
  * rolled back.
+ *
+ * Executions of steps that are claimed so do not say that they have begun: most
+ * have ended before anybody could have looked.  That is made up for then.
  *
  * Locking: the execution's row, then the task's, neither of them waited for;
  * ft_shared->lock.
@@ -85,27 +89,63 @@ ft_step_release(const FtStepClaim *claim)
 	return released;
 }
 
+/* What an executor is at that takes it long. */
+typedef struct Overdue
+{
+	uint64		worker_id;
+	pg_uuid_t	task_id;
+	bool		waiting;		/* it has claimed others, which are to be taken
+								 * from it */
+	bool		unbegun;
+	pg_uuid_t	execution_id;
+	TimestampTz claimed_at;
+} Overdue;
+
 /*
- * Take what an executor cannot come to from it, if it is for so long at one
- * step that it is to be taken; false if there is nothing.
+ * If an executor is for long at one step, note what is to be done about that,
+ * once; false if there is nothing.
  */
 static bool
-revoke_claims(FtExecutorSlot *executor, uint64 *worker_id, pg_uuid_t *task_id)
+take_overdue(FtExecutorSlot *executor, Overdue *overdue)
 {
-	bool		overdue;
+	bool		result;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-	overdue = executor->dboid == MyDatabaseId && executor->waiting_steps > 0 &&
+	overdue->waiting = executor->waiting_steps > 0;
+	overdue->unbegun = executor->unbegun;
+	result = executor->dboid == MyDatabaseId && (overdue->waiting || overdue->unbegun) &&
 		TimestampDifferenceExceeds(executor->last_tick, GetCurrentTimestamp(), FT_STEP_OVERDUE_MS);
-	if (overdue)
+	if (result)
 	{
+		overdue->worker_id = executor->process.worker_id;
+		overdue->task_id = executor->task_id;
+		overdue->execution_id = executor->execution_id;
+		overdue->claimed_at = executor->claimed_at;
 		executor->waiting_steps = 0;
-		executor->revoked = true;
-		*worker_id = executor->process.worker_id;
-		*task_id = executor->task_id;
+		executor->unbegun = false;
+		if (overdue->waiting)
+			executor->revoked = true;
 	}
 	LWLockRelease(ft_shared->lock);
-	return overdue;
+	return result;
+}
+
+static void
+release_waiting(const Overdue *overdue)
+{
+	uint64		n = ft_run(&claims_of_worker,
+						   FT_ARGS(FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)),
+								   FT_VALUE(Int64GetDatum((int64) overdue->worker_id)),
+								   FT_UUID(&overdue->task_id)));
+	Claim	   *claims = palloc(sizeof(Claim) * Max(n, 1));
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		claims[row].task_id = ft_column_uuid(row, 1);
+		claims[row].attempt = ft_column_int32(row, 2);
+	}
+	for (uint64 claim = 0; claim < n; claim++)
+		(void) release(&claims[claim].task_id, claims[claim].attempt, overdue->worker_id);
 }
 
 void
@@ -113,24 +153,13 @@ ft_step_release_overdue(void)
 {
 	for (int i = 0; i < ft_shared->max_executors; i++)
 	{
-		uint64		worker_id;
-		pg_uuid_t	task_id;
-		uint64		n;
-		Claim	   *claims;
+		Overdue		overdue;
 
-		if (!revoke_claims(&ft_shared->executors[i], &worker_id, &task_id))
+		if (!take_overdue(&ft_shared->executors[i], &overdue))
 			continue;
-		n = ft_run(&claims_of_worker,
-				   FT_ARGS(FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)),
-						   FT_VALUE(Int64GetDatum((int64) worker_id)),
-						   FT_UUID(&task_id)));
-		claims = palloc(sizeof(Claim) * Max(n, 1));
-		for (uint64 row = 0; row < n; row++)
-		{
-			claims[row].task_id = ft_column_uuid(row, 1);
-			claims[row].attempt = ft_column_int32(row, 2);
-		}
-		for (uint64 claim = 0; claim < n; claim++)
-			(void) release(&claims[claim].task_id, claims[claim].attempt, worker_id);
+		if (overdue.unbegun)
+			ft_step_begin_execution(&overdue.execution_id, overdue.claimed_at);
+		if (overdue.waiting)
+			release_waiting(&overdue);
 	}
 }

@@ -558,15 +558,21 @@ publish_work(Executor *self)
 	revoked = slot->revoked;
 	slot->revoked = false;
 	slot->waiting_steps = 0;
+	slot->unbegun = false;
 	if (!revoked)
 	{
 		slot->process.state = FT_WORKER_RUNNING;
 		slot->last_tick = GetCurrentTimestamp();
 		slot->executed = self->executed + 1;
-		if (list_length(self->steps) > 1 && !group_is_next(self))
+		if (self->steps != NIL && !self->has_compensation && !group_is_next(self))
 		{
-			slot->task_id = ((FtStepClaim *) linitial(self->steps))->task_id;
+			const FtStepClaim *claim = linitial(self->steps);
+
+			slot->task_id = claim->task_id;
+			slot->execution_id = claim->execution_id;
+			slot->claimed_at = claim->claimed_at;
 			slot->waiting_steps = list_length(self->steps) - 1;
+			slot->unbegun = !claim->begun;
 		}
 	}
 	LWLockRelease(ft_shared->lock);
@@ -574,8 +580,8 @@ publish_work(Executor *self)
 }
 
 /*
- * One step takes long, and others that were claimed wait for it: have the
- * scheduler look.  This runs in a signal handler, so no lock is taken; what is
+ * One step takes long, and others that were claimed wait for it, or nothing
+ * says that its execution has begun: have the scheduler look.  This runs in a signal handler, so no lock is taken; what is
  * woken for nothing does no harm.
  */
 static void
@@ -620,10 +626,13 @@ work(Executor *self)
 		run_group(self);
 	else
 	{
-		if (steps > 1)
+		FtStepClaim *claim = linitial(self->steps);
+		bool		watched = steps > 1 || !claim->begun;
+
+		if (watched)
 			enable_timeout_after(overdue_timeout, FT_STEP_OVERDUE_MS + 1);
-		run_step(self, linitial(self->steps));
-		if (steps > 1)
+		run_step(self, claim);
+		if (watched)
 			disable_timeout(overdue_timeout, false);
 	}
 	self->batch = !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),

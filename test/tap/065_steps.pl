@@ -266,11 +266,30 @@ await("count(*) = 12 FROM ft.orchestration_tasks WHERE status = 'COMPLETED'",
     'steps claimed together with one that takes long are done meanwhile');
 is( alice("SELECT count(*) FROM ft.orchestration_tasks WHERE status = 'RUNNING' AND command LIKE '%long%'"),
     '1', 'which still runs');
+await("count(*) = 1 FROM ft.orchestration_executions WHERE status = 'RUNNING'",
+    'and whose execution says so');
 ledger_is('q%', 12, 'once each');
 open_gate('long');
 all_done('and ends');
 is( alice("SELECT max(attempt), max(losses), max(failures) FROM ft.orchestration_tasks"),
     '1|0|0', 'nobody is charged for it');
+
+# The last of them has nobody wait for it, and is looked after all the same.
+forget();
+close_gate('long');
+together(
+    sub {
+        alice(q{SELECT count(ft.submit(format('INSERT INTO ledger (what) VALUES (%L)', 'q' || i))) FROM generate_series(1, 50) AS i;
+                SELECT ft.submit($$SELECT wait_at('long')$$)});
+    });
+await("count(*) = 50 FROM ft.orchestration_tasks WHERE status = 'COMPLETED'",
+    'all but the last step, which takes long, are done');
+await("count(*) = 1 FROM ft.orchestration_executions WHERE status = 'RUNNING' AND started_at IS NOT NULL",
+    'its execution says that it has begun');
+open_gate('long');
+all_done('the last ends');
+is( alice("SELECT count(*) FROM ft.orchestration_executions AS e JOIN ft.orchestration_tasks AS t USING (execution_id) WHERE e.started_at = t.started_at AND e.finished_at >= t.started_at"),
+    '51', 'executions have begun when their step was claimed');
 
 #
 # What was given back, and is somebody else's by now, is not given back again by
