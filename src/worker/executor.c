@@ -581,8 +581,8 @@ publish_work(Executor *self)
 
 /*
  * One step takes long, and others that were claimed wait for it, or nothing
- * says that its execution has begun: have the scheduler look.  This runs in a signal handler, so no lock is taken; what is
- * woken for nothing does no harm.
+ * says that its execution has begun: have the scheduler look.  This runs in a
+ * signal handler, so no lock is taken; what is woken for nothing does no harm.
  */
 static void
 steps_are_overdue(void)
