@@ -91,5 +91,20 @@ SELECT task_name, priority, max_attempts, max_iterations, has_successors
 DELETE FROM ft.orchestration_executions;
 TRUNCATE start_ledger RESTART IDENTITY;
 
+-- As many tasks as there may be: nothing holds each against all others.
+SELECT ft.define_orchestration('order', (SELECT jsonb_agg(jsonb_build_object('name', 't' || i, 'depends_on',
+                               CASE WHEN i > 1 THEN jsonb_build_array('t' || i - 1) ELSE '[]' END))
+                               FROM generate_series(1, 10000) AS i)) IS NOT NULL AS defined;
+SET statement_timeout = '20s';
+SELECT ft.start('order') AS execution \gset
+SELECT count(*), count(*) FILTER (WHERE has_successors) AS with_successors FROM ft.orchestration_tasks WHERE execution_id = :'execution';
+SELECT count(*) FROM ft.validate_execution(:'execution');
+SELECT waits_for, task_name FROM ft.why_waiting(:'execution');
+SELECT ft.pause(:'execution');
+SELECT ft.resume(:'execution');
+SELECT ft.cancel(:'execution');
+RESET statement_timeout;
+DELETE FROM ft.orchestration_executions;
+
 SELECT ft.drop_orchestration('order');
 DROP TABLE start_ledger;

@@ -155,8 +155,15 @@ set_planner(PlannerSettings settings)
  * table, or an index, from end to end.  Where that cannot be avoided, its cost
  * would have the plan compiled.
  */
+typedef enum Reading
+{
+	READ_BY_INDEX,
+	READ_IN_INDEX_ORDER,		/* and by nothing else */
+	READ_WHOLE					/* many rows, each with all others */
+} Reading;
+
 static int
-execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index,
+execute(SPIPlanPtr plan, Datum *values, const char *nulls, Reading reading,
 		bool read_only)
 {
 	PlannerSettings caller = planner_settings();
@@ -166,8 +173,13 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index,
 	ours.seqscan = ours.hashjoin = ours.mergejoin = ours.jit = false;
 	ours.indexscan = ours.nestloop = true;
 	ours.cache_mode = PLAN_CACHE_MODE_AUTO;
-	if (only_by_index)
+	if (reading == READ_IN_INDEX_ORDER)
 		ours.bitmapscan = ours.sort = false;
+	if (reading == READ_WHOLE)
+	{
+		ours.hashjoin = true;
+		ours.nestloop = false;
+	}
 
 	set_planner(ours);
 	PG_TRY();
@@ -187,7 +199,7 @@ execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool only_by_index,
  * before it did and what others have committed.  Returns the number of rows.
  */
 static uint64
-run(FtStatement *statement, const FtArg *args, bool only_by_index, bool read_only)
+run(FtStatement *statement, const FtArg *args, Reading reading, bool read_only)
 {
 	Datum		values[FT_STATEMENT_MAX_ARGS];
 	char		nulls[FT_STATEMENT_MAX_ARGS];
@@ -211,7 +223,7 @@ run(FtStatement *statement, const FtArg *args, bool only_by_index, bool read_onl
 		nulls[i] = args[i].isnull ? 'n' : ' ';
 	}
 
-	result = execute(statement->plan, values, nulls, only_by_index, read_only);
+	result = execute(statement->plan, values, nulls, reading, read_only);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql,
 			 SPI_result_code_string(result));
@@ -221,7 +233,7 @@ run(FtStatement *statement, const FtArg *args, bool only_by_index, bool read_onl
 uint64
 ft_run(FtStatement *statement, const FtArg *args)
 {
-	return run(statement, args, false, false);
+	return run(statement, args, READ_BY_INDEX, false);
 }
 
 uint64
@@ -230,7 +242,7 @@ ft_run_latest(FtStatement *statement, const FtArg *args)
 	uint64		n;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	n = run(statement, args, false, true);
+	n = run(statement, args, READ_BY_INDEX, true);
 	PopActiveSnapshot();
 	return n;
 }
@@ -238,7 +250,13 @@ ft_run_latest(FtStatement *statement, const FtArg *args)
 uint64
 ft_run_by_index(FtStatement *statement, const FtArg *args)
 {
-	return run(statement, args, true, false);
+	return run(statement, args, READ_IN_INDEX_ORDER, false);
+}
+
+uint64
+ft_run_whole(FtStatement *statement, const FtArg *args)
+{
+	return run(statement, args, READ_WHOLE, false);
 }
 
 Datum

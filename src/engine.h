@@ -81,6 +81,12 @@ extern uint64 ft_run_latest(FtStatement *statement, const FtArg *args);
  */
 extern uint64 ft_run_by_index(FtStatement *statement, const FtArg *args);
 
+/*
+ * The same for a statement that holds all rows of something against one
+ * another, however many there are.
+ */
+extern uint64 ft_run_whole(FtStatement *statement, const FtArg *args);
+
 /* Columns (from 1) of row (from 0) of the last result. */
 extern Datum ft_column(uint64 row, int column, bool *isnull);
 extern bool ft_column_is_null(uint64 row, int column);

@@ -20,11 +20,16 @@
 	"(" task_ ".signal IS NOT NULL AND NOT EXISTS" \
 	" (SELECT FROM ft.orchestration_signals AS sent" \
 	"   WHERE sent.execution_id = " task_ ".execution_id AND sent.signal_name = " task_ ".signal))"
+
+/*
+ * Each task that is needed is looked up by its name: where the table has no
+ * statistics yet, all of an execution would be read for each of its tasks.
+ */
 #define FT_UNMET(task_) \
-	"((SELECT count(*) FROM ft.orchestration_tasks AS needed" \
-	"   WHERE needed.execution_id = " task_ ".execution_id" \
-	"     AND needed.task_name = ANY (" task_ ".depends_on)" \
-	"     AND needed.status NOT IN ('COMPLETED', 'SKIPPED'))" \
+	"((SELECT count(DISTINCT name) FROM unnest(" task_ ".depends_on) AS name, LATERAL" \
+	"   (SELECT FROM ft.orchestration_tasks AS needed" \
+	"     WHERE needed.execution_id = " task_ ".execution_id AND needed.task_name = name" \
+	"       AND needed.status NOT IN ('COMPLETED', 'SKIPPED') LIMIT 1) AS missing)" \
 	" + " FT_SIGNAL_AWAITED(task_) "::integer" \
 	" + (SELECT count(*) FROM ft.orchestration_tasks AS child" \
 	"     WHERE " task_ ".children IS NOT NULL AND child.execution_id = " task_ ".execution_id" \

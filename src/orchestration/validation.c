@@ -203,7 +203,7 @@ ft_validate_execution(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	ft_engine_enter(&engine);
 	ft_execution_read(&execution, PG_GETARG_UUID_P(0), engine.caller);
-	n = ft_run(&broken_invariants, FT_ARGS(FT_UUID(PG_GETARG_UUID_P(0))));
+	n = ft_run_whole(&broken_invariants, FT_ARGS(FT_UUID(PG_GETARG_UUID_P(0))));
 	for (uint64 row = 0; row < n; row++)
 	{
 		char	   *object = ft_column_text(row, 1);

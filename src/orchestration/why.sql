@@ -15,6 +15,8 @@ CREATE FUNCTION ft.why_waiting(
     OUT until timestamptz, OUT detail text, OUT what_to_do text, OUT task_id uuid)
 RETURNS SETOF record
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 5
+-- to compile it would take longer than to run it
+SET jit = off
 BEGIN ATOMIC
     WITH execution AS MATERIALIZED (
         SELECT e.*, clock_timestamp() AS now,
@@ -30,10 +32,12 @@ BEGIN ATOMIC
          WHERE f.execution_id = why_waiting.execution_id
          ORDER BY f.recovered OR f.given_up_at IS NOT NULL, f.failure_timestamp DESC LIMIT 1
     ), undoing AS MATERIALIZED (
-        SELECT t.* FROM ft.orchestration_tasks AS t
-         WHERE t.execution_id = why_waiting.execution_id
-           AND t.status IN ('COMPENSATING', 'COMPENSATION_FAILED')
-         ORDER BY t.status DESC, t.completion_order DESC LIMIT 1
+        SELECT t.* FROM execution AS e, LATERAL (
+               SELECT * FROM ft.orchestration_tasks AS undone
+                WHERE undone.execution_id = e.execution_id
+                  AND undone.status IN ('COMPENSATING', 'COMPENSATION_FAILED')
+                ORDER BY undone.status DESC, undone.completion_order DESC LIMIT 1) AS t
+         WHERE e.is_undone OR e.status = 'COMPENSATION_FAILED'
     ), waiting AS MATERIALIZED (
         SELECT t.*, e.now, e.managed, e.begun,
                t.signal IS NOT NULL AND NOT EXISTS (
@@ -44,10 +48,11 @@ BEGIN ATOMIC
            AND (t.status = 'RUNNING'
                 OR t.status = 'PENDING' AND e.status <> 'FAILED'
                    AND NOT EXISTS (
-                       SELECT FROM ft.orchestration_tasks AS needed
-                        WHERE needed.execution_id = t.execution_id
-                          AND needed.task_name = ANY (t.depends_on)
-                          AND needed.status NOT IN ('COMPLETED', 'SKIPPED')))
+                       -- each looked up by its name, however many tasks there are
+                       SELECT FROM unnest(t.depends_on) AS name, LATERAL (
+                              SELECT FROM ft.orchestration_tasks AS needed
+                               WHERE needed.execution_id = t.execution_id AND needed.task_name = name
+                                 AND needed.status NOT IN ('COMPLETED', 'SKIPPED') LIMIT 1) AS missing))
     ), reason AS (
         -- the execution as a whole
         SELECT 1 AS rank, 'nothing' AS waits_for, NULL AS task_name, e.finished_at AS since,
