@@ -188,8 +188,10 @@ transaction_callback(XactEvent event, void *arg)
 			break;
 
 		case XACT_EVENT_PREPARE:
-			if (wake_worker || OidIsValid(wake_owner) || wake_executors != NIL)
-				ft_two_phase_note(MyDatabaseId, name_key);
+			if (wake_worker || OidIsValid(wake_owner) || wake_executors != NIL || roles_changed)
+				ft_two_phase_note(MyDatabaseId, name_key,
+								  wake_worker || OidIsValid(wake_owner) || wake_executors != NIL,
+								  roles_changed);
 			wake_owner = InvalidOid;
 			end_of_transaction(false);
 			break;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * two_phase.c
- *	  Prepared transactions that made work due for a worker.
+ *	  Prepared transactions that made work due for a worker, or changed roles.
  *
  * COMMIT PREPARED calls no transaction callback for the transaction that it
  * commits, so the utility hook has to wake the worker.  It does so only for
@@ -48,9 +48,12 @@ ft_two_phase_key(const char *gid)
 	return hash_bytes_extended((const unsigned char *) gid, strlen(gid), 0) | 1;
 }
 
-/* A transaction that made work due was prepared.  Nothing may fail here. */
+/*
+ * A transaction that made work due, or changed roles, was prepared.  Nothing
+ * may fail here.
+ */
 void
-ft_two_phase_note(Oid dboid, uint64 key)
+ft_two_phase_note(Oid dboid, uint64 key, bool work, bool roles)
 {
 	FtDatabaseSlot *slot;
 	bool		noted = false;
@@ -64,10 +67,13 @@ ft_two_phase_note(Oid dboid, uint64 key)
 		{
 			prepared->dboid = dboid;
 			prepared->key = key;
+			prepared->work = work;
+			prepared->roles = roles;
 			noted = true;
 		}
 	}
-	slot = ft_slot_find_or_create(dboid);
+	/* roles are changed in databases without the extension too */
+	slot = work ? ft_slot_find_or_create(dboid) : NULL;
 	if (slot != NULL)
 	{
 		slot->extension = FT_EXTENSION_PRESENT;
@@ -80,10 +86,10 @@ ft_two_phase_note(Oid dboid, uint64 key)
 
 /*
  * A prepared transaction of this name is at its end: may it have made work
- * due?
+ * due, and may it have changed roles?
  */
 bool
-ft_two_phase_take(Oid dboid, uint64 key)
+ft_two_phase_take(Oid dboid, uint64 key, bool *roles)
 {
 	FtDatabaseSlot *slot;
 	bool		result;
@@ -92,6 +98,7 @@ ft_two_phase_take(Oid dboid, uint64 key)
 	slot = ft_slot_find(dboid);
 	result = slot != NULL && slot->extension == FT_EXTENSION_PRESENT &&
 		slot->prepared_unknown;
+	*roles = result;
 	for (int i = 0; i < ft_shared->max_prepared; i++)
 	{
 		FtTwoPhase *prepared = &ft_shared->prepared[i];
@@ -99,7 +106,8 @@ ft_two_phase_take(Oid dboid, uint64 key)
 		if (prepared->key == key && prepared->dboid == dboid)
 		{
 			prepared->key = 0;
-			result = true;
+			result = result || prepared->work;
+			*roles = *roles || prepared->roles;
 			break;
 		}
 	}

@@ -13,6 +13,8 @@ typedef struct FtTwoPhase
 {
 	Oid			dboid;
 	uint64		key;
+	bool		work;			/* it made some due */
+	bool		roles;			/* it renamed or dropped some */
 } FtTwoPhase;
 
 struct FtShared;
@@ -20,7 +22,7 @@ extern Size ft_two_phase_size(void);
 extern void ft_two_phase_create(struct FtShared *shared, char *memory);
 
 extern uint64 ft_two_phase_key(const char *gid);
-extern void ft_two_phase_note(Oid dboid, uint64 key);
-extern bool ft_two_phase_take(Oid dboid, uint64 key);
+extern void ft_two_phase_note(Oid dboid, uint64 key, bool work, bool roles);
+extern bool ft_two_phase_take(Oid dboid, uint64 key, bool *roles);
 
 #endif							/* FT_TWO_PHASE_H */

@@ -179,6 +179,19 @@ prepared_to_end(Node *stmt, bool *commits)
 	return ft_two_phase_key(transaction->gid);
 }
 
+/* It has ended: what its own commit would have told the workers is told now. */
+static void
+end_prepared(uint64 key, bool committed)
+{
+	bool		roles;
+	bool		work = ft_two_phase_take(MyDatabaseId, key, &roles);
+
+	if (committed && work)
+		ft_wake_worker_at_commit();
+	if (committed && roles)
+		ft_roles_changed_at_commit();
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *queryString,
 				bool readOnlyTree, ProcessUtilityContext context,
@@ -208,8 +221,8 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 								params, queryEnv, dest, qc);
 
 	/* The statement may be gone by now, say in CALL of what did a ROLLBACK. */
-	if (prepared != 0 && ft_two_phase_take(MyDatabaseId, prepared) && commits)
-		ft_wake_worker_at_commit();
+	if (prepared != 0)
+		end_prepared(prepared, commits);
 }
 
 void

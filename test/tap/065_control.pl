@@ -299,6 +299,31 @@ is( value("SELECT string_agg(what, ',' ORDER BY entry) FROM ledger"),
 $session->quit;
 
 #
+# So is one whose renaming was prepared.
+#
+$session = $node->background_psql('postgres');
+$session->query_safe('SELECT pg_advisory_lock(4)');
+my @running = map { as_alice("SELECT ft.submit('SELECT pg_advisory_xact_lock(4)')", 'alicia') } 1 .. 2;
+as_alice("SELECT ft.submit('INSERT INTO ledger (what) VALUES (''late'')', priority => -1)", 'alicia');
+ok( $node->poll_query_until(
+        'postgres',
+        "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
+    'all executors are in the middle');
+value("BEGIN; ALTER ROLE alicia RENAME TO alice; PREPARE TRANSACTION 'rename'");
+value("COMMIT PREPARED 'rename'");
+ok( $node->poll_query_until(
+        'postgres',
+        "SELECT count(*) = 6 FROM ft.dead_letters WHERE message LIKE '%is now named \"alice\"%'"),
+    'a role whose renaming was prepared has its executions parked');
+$session->query_safe('SELECT pg_advisory_unlock(4)');
+is(value("SELECT ft.wait('$_', '60 s')"), 'COMPLETED', 'what ran then ends') foreach @running;
+is(value("SELECT count(*) FROM ledger WHERE what = 'late'"), '0', 'and nothing else of it begins');
+ok(value('SELECT ft.adopt()') > 0, 'a superuser adopts it');
+ok( $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM ledger WHERE what = 'late')"),
+    'and it goes on');
+$session->quit;
+
+#
 # Waiting for long keeps vacuum from nothing, and ends with the commit that
 # ends the execution.
 #
