@@ -49,8 +49,15 @@ SELECT count(*) FROM ft.claim_task('mail', 'postman''s', '1 hour');
 SELECT waits_for, since, until, detail FROM why(:'execution') WHERE task_name = 'sent';
 SELECT w.waits_for, w.task_name FROM ft.orchestration_executions AS e, why(e.execution_id) AS w WHERE e.parent_task_id IS NOT NULL;
 
+-- Which they are: found by name, by key, by status.
+SELECT ft.submit('SELECT 1', idempotency_key => 'by key', run_at => now() + interval '1 day') IS NOT NULL AS submitted;
+SELECT name, version, status, held, age < '1 hour' AS age, unchanged < '1 hour' AS unchanged, tasks_left, idempotency_key, owner = current_user AS mine
+  FROM ft.executions ORDER BY execution_id;
+SELECT status FROM ft.executions WHERE idempotency_key = 'by key';
+
 -- Held up by hand, or by its owner.
 SELECT ft.pause(:'execution');
+SELECT name, held FROM ft.executions WHERE held IS NOT NULL ORDER BY execution_id;
 SELECT waits_for, since, detail, what_to_do FROM why(:'execution') WHERE task_name IS NULL;
 UPDATE ft.orchestration_executions SET parked_reason = 'its owner is away' WHERE execution_id = :'execution';
 SELECT waits_for, since, detail FROM why(:'execution') WHERE task_name IS NULL;

@@ -143,6 +143,17 @@ SELECT e.status, count(*) AS executions,
  GROUP BY e.status
  ORDER BY e.status;
 
+-- What one looks for an execution by, in a line.
+CREATE VIEW ft.executions WITH (security_invoker = true) AS
+SELECT e.execution_id, o.orchestration_name AS name, o.version, e.status,
+       CASE WHEN e.parked_reason IS NOT NULL THEN 'parked'
+            WHEN e.paused_at IS NOT NULL AND e.finished_at IS NULL THEN 'paused' END AS held,
+       date_trunc('second', coalesce(e.finished_at, clock_timestamp()) - e.created_at) AS age,
+       date_trunc('second', clock_timestamp() - e.updated_at) AS unchanged,
+       e.tasks_left, e.idempotency_key, e.owner
+  FROM ft.orchestration_executions AS e
+  LEFT JOIN ft.orchestrations AS o ON o.orchestration_id = e.orchestration_id;
+
 COMMENT ON FUNCTION ft.orchestration_timeline(uuid) IS
 'what happened to an execution, in order: attempts, failures, checkpoints, recoveries, compensations, with how long each took';
 COMMENT ON VIEW ft.orchestration_metrics IS
@@ -150,5 +161,8 @@ COMMENT ON VIEW ft.orchestration_metrics IS
 COMMENT ON VIEW ft.orchestration_summary IS
 'how many executions are in which status; reads all of them that one may see';
 
-GRANT SELECT ON ft.orchestration_metrics, ft.orchestration_summary TO PUBLIC;
+COMMENT ON VIEW ft.executions IS
+'executions with the names of their orchestrations, their age and what holds them up, to look for one';
+
+GRANT SELECT ON ft.executions, ft.orchestration_metrics, ft.orchestration_summary TO PUBLIC;
 
