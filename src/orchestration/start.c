@@ -136,12 +136,11 @@ argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(n));
 }
 
-/* A deadline that is over before it begins can only be a mistake. */
+/* A deadline that was over before the call can only be a mistake. */
 static void
 check_deadline(const Start *start)
 {
 	Interval	nothing = {0};
-	Datum		until;
 
 	if (DatumGetBool(DirectFunctionCall2(interval_lt, start->deadline.value, IntervalPGetDatum(&nothing))))
 		ereport(ERROR,
@@ -149,14 +148,6 @@ check_deadline(const Start *start)
 				 errmsg("deadline must not be negative"),
 				 errdetail("It counts from now on."),
 				 errhint("Pass how long the execution may take, or null for no deadline.")));
-	until = DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(start->now),
-								start->deadline.value);
-	if (!start->run_at.isnull && DatumGetTimestampTz(until) < DatumGetTimestampTz(start->run_at.value))
-		ereport(ERROR,
-				(errcode(FT_ERRCODE_BAD_ARGUMENT),
-				 errmsg("deadline would be over before run_at"),
-				 errdetail("It counts from now on: the execution would have failed before it begins."),
-				 errhint("Pass a longer deadline, or an earlier run_at.")));
 }
 
 /* The arguments that ft.start and ft.submit have in common, from the second. */
