@@ -203,9 +203,9 @@ $(DATA_built): $(INSTALL_PARTS:%=$(TOP)src/%.sql) $(TOP)$(EXTENSION).control $(T
 	cat $(filter %.sql,$^) > $@
 endif
 
-.PHONY: quickstart quickstart-stop test test-matrix model soak bench format format-check lint
+.PHONY: quickstart quickstart-stop test test-matrix model soak bench bench-peers format format-check lint
 
-quickstart quickstart-stop test test-matrix model soak bench format format-check lint:
+quickstart quickstart-stop test test-matrix model soak bench bench-peers format format-check lint:
 	@bash $(TOP)test/run/$@.sh
 
 # For the scripts: the value of a list, as in "make show-REGRESS".
