@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "replication/logicalworker.h"
 #include "utils/memutils.h"
 
 #include "shmem.h"
@@ -133,6 +134,15 @@ ft_transaction_name(const char *gid)
 		name_key = ft_two_phase_key(gid);
 }
 
+/* Is this how a logical replication worker commits what was prepared? */
+static bool
+ends_prepared(void)
+{
+	return ft_shared != NULL && IsLogicalWorker() &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		ft_two_phase_unknown(MyDatabaseId);
+}
+
 static void
 end_of_transaction(bool committed)
 {
@@ -149,6 +159,7 @@ end_of_transaction(bool committed)
 		ft_wake_owner(MyDatabaseId, wake_owner);
 	if (committed)
 	{
+		wake_worker = wake_worker || ends_prepared();
 		if (wake_worker)
 			ft_wake_database(MyDatabaseId);
 		foreach(cell, wake_executors)

@@ -11,10 +11,10 @@
  *
  * What is not in this table is covered by a flag of the database's slot,
  * which makes every COMMIT PREPARED wake: transactions prepared before the
- * server started, and those that found the table full, which can happen where
- * prepared transactions end without their command (a logical replication
- * worker does that).  The scheduler takes the flag back when it sees that
- * nothing is prepared.
+ * server started, and those without a name that we know: a logical replication
+ * worker prepares them and ends them without a command.  It does the latter in
+ * a transaction that writes nothing itself, by which we tell it.  The scheduler
+ * takes the flag back when it sees that nothing is prepared.
  *
  * Locking: ft_shared->lock.
  *
@@ -111,6 +111,21 @@ ft_two_phase_take(Oid dboid, uint64 key, bool *roles)
 			break;
 		}
 	}
+	LWLockRelease(ft_shared->lock);
+	return result;
+}
+
+/* May a prepared transaction that is in no table here have made work due? */
+bool
+ft_two_phase_unknown(Oid dboid)
+{
+	FtDatabaseSlot *slot;
+	bool		result;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(dboid);
+	result = slot != NULL && slot->extension == FT_EXTENSION_PRESENT &&
+		slot->prepared_unknown;
 	LWLockRelease(ft_shared->lock);
 	return result;
 }

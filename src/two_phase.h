@@ -24,5 +24,6 @@ extern void ft_two_phase_create(struct FtShared *shared, char *memory);
 extern uint64 ft_two_phase_key(const char *gid);
 extern void ft_two_phase_note(Oid dboid, uint64 key, bool work, bool roles);
 extern bool ft_two_phase_take(Oid dboid, uint64 key, bool *roles);
+extern bool ft_two_phase_unknown(Oid dboid);
 
 #endif							/* FT_TWO_PHASE_H */
