@@ -111,10 +111,11 @@ executor_exit(int code, Datum arg)
 		{
 			slot->executor_failures = 0;
 			slot->executor_retry_at = 0;
-			if (fruitless)
-				ft_owner_rest(slot, executor->owner, GetCurrentTimestamp());
-			else if (executor->executed > 0)
+			/* who was woken on its way out leaves something to do */
+			if (executor->executed > 0 || executor->process.state == FT_WORKER_RUNNING)
 				ft_owner_wake(slot, executor->owner);
+			else if (fruitless)
+				ft_owner_rest(slot, executor->owner, GetCurrentTimestamp());
 		}
 		else if (slot != NULL && slot->quiesced == 0)
 		{
