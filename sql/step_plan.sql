@@ -105,6 +105,20 @@ SELECT ft.run_steps();
 SELECT pg_stat_force_next_flush();
 SELECT sequential_scans, entries BETWEEN 100 AND 100000 AS few_entries FROM plan_reads_since;
 
+-- Nor does a step read the whole of its execution, to find what depends on it.
+DELETE FROM ft.orchestration_executions;
+SELECT ft.define_orchestration('plan_chain', (
+    SELECT jsonb_agg(jsonb_build_object('name', 't' || i, 'command', 'SELECT 1',
+               'depends_on', CASE i WHEN 1 THEN '[]' ELSE jsonb_build_array('t' || i - 1) END))
+      FROM generate_series(1, 200) AS i)) IS NOT NULL AS defined;
+SELECT ft.start('plan_chain') IS NOT NULL AS started;
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_get_tuples_returned('ft.orchestration_tasks_name'::regclass) AS before \gset
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_get_tuples_returned('ft.orchestration_tasks_name'::regclass) - :before BETWEEN 200 AND 2000 AS few_entries;
+SELECT ft.drop_orchestration('plan_chain');
+
 DELETE FROM ft.orchestration_executions;
 DROP VIEW plan_reads_since, plan_reads;
 DROP TABLE plan_reads_before;

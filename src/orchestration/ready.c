@@ -30,6 +30,10 @@
 	"CASE WHEN unmet = 2 AND timeout IS NOT NULL AND " FT_SIGNAL_AWAITED("task") \
 	" THEN $4 + timeout END"
 
+/*
+ * Each is found by its name: to find those that name the one that has ended
+ * would read the whole execution with each step.
+ */
 FT_STATEMENT(release_successors,
 			 "UPDATE ft.orchestration_tasks AS task"
 			 "   SET unmet = unmet - 1,"
@@ -38,7 +42,11 @@ FT_STATEMENT(release_successors,
 			 "       due_at = CASE WHEN NOT $3 THEN NULL"
 			 "                     WHEN unmet = 1 THEN $4 + coalesce(sleep, '0')"
 			 "                     ELSE " WAITS_UNTIL " END"
-			 " WHERE execution_id = $1 AND status = 'PENDING' AND $2 = ANY (depends_on)"
+			 " WHERE status = 'PENDING' AND task_id = ANY (ARRAY("
+			 "       SELECT (SELECT task_id FROM ft.orchestration_tasks"
+			 "                WHERE execution_id = $1 AND task_name = successor)"
+			 "         FROM unnest((SELECT successors FROM ft.orchestration_tasks"
+			 "                       WHERE execution_id = $1 AND task_name = $2)) AS successor))"
 			 " RETURNING task_id, coalesce(due_at <= $4 AND execution_mode <> 'external', false),"
 			 "           coalesce(due_at > $4, false)",
 			 UUIDOID, TEXTOID, BOOLOID, TIMESTAMPTZOID);

@@ -69,7 +69,8 @@ FT_STATEMENT(end_task,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $3, result = $4, completed_at = $5, completion_order = $6,"
 			 "       failures = 0, suspicion = NULL"
-			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'",
+			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'"
+			 " RETURNING has_successors",
 			 UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
 
 /*
@@ -149,7 +150,7 @@ ft_step_read_counted(uint64 row, int column, FtStepCounted *counted)
 
 FtStepClaim *
 ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampTz now,
-			  bool may_continue)
+			  bool has_successors, bool may_continue)
 {
 	FtStepClaim *successor = NULL;
 	pg_uuid_t	next;
@@ -159,7 +160,7 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 		ft_wait_wake_at_commit(&claim->execution_id);
 	if (counted->tasks_left == 0 && counted->has_parent)
 		ft_child_over(&claim->execution_id, &counted->parent);
-	if (!claim->has_successors)
+	if (!has_successors)
 		return NULL;
 	due = ft_ready_successors(&claim->execution_id, claim->name, counted->goes_on, now, &next);
 	if (due > 0 && may_continue)
@@ -193,7 +194,8 @@ end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_contin
 					   FT_TIME(now),
 					   outcome->skipped ? FT_NULL : FT_VALUE(Int64GetDatum(counted.completions)))) == 0)
 		ft_step_report_taken_over(claim);
-	return ft_step_go_on(claim, &counted, now, may_continue);
+	/* it may have got one since it was claimed */
+	return ft_step_go_on(claim, &counted, now, ft_column_bool(0, 1), may_continue);
 }
 
 void

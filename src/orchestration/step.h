@@ -24,7 +24,6 @@ typedef struct FtStepClaim
 	char	   *condition;		/* or NULL */
 	bool		in_transaction; /* else its command runs by itself */
 	bool		is_short;
-	bool		has_successors;
 	bool		has_flow;		/* there is more to it than its command:
 								 * flow.c */
 	int64		timeout;		/* milliseconds; 0: none of its own */
@@ -84,7 +83,7 @@ extern const char *ft_step_status_after(FtExecutionEvent event);
 extern const char *ft_step_ended_status(const FtStepClaim *claim, bool skipped);
 extern void ft_step_read_counted(uint64 row, int column, FtStepCounted *counted);
 extern FtStepClaim *ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted,
-								  TimestampTz now, bool may_continue);
+								  TimestampTz now, bool has_successors, bool may_continue);
 
 /* Complete a step that has run by itself, or was skipped; as ft_step_run(). */
 extern FtStepClaim *ft_step_end(const FtStepClaim *claim, const FtStepOutcome *outcome,

@@ -104,7 +104,6 @@ FT_STATEMENT(own_lanes,
 	" RETURNING task.task_id, task.execution_id, task.attempt, task.task_name, task.command," \
 	"           task.condition, task.execution_mode = 'transactional'," \
 	"           task.short AND NOT (" HAS_FLOW ")," \
-	"           task.has_successors," \
 	"           coalesce(ceil(extract(epoch FROM task.timeout) * 1000), 0)::bigint," \
 	"           " HAS_FLOW
 
@@ -177,12 +176,11 @@ read_claim(uint64 row, TimestampTz now, MemoryContext context)
 	claim->condition = ft_column_text(row, 6);
 	claim->in_transaction = ft_column_bool(row, 7);
 	claim->is_short = ft_column_bool(row, 8);
-	claim->has_successors = ft_column_bool(row, 9);
-	claim->timeout = ft_column_int64(row, 10);
+	claim->timeout = ft_column_int64(row, 9);
 	claim->claimed_at = now;
 	claim->begun = true;
 	claim->alone = false;
-	claim->has_flow = ft_column_bool(row, 11);
+	claim->has_flow = ft_column_bool(row, 10);
 	MemoryContextSwitchTo(caller);
 	return claim;
 }
@@ -340,7 +338,7 @@ claim_from_lane(Lane *lane, Oid owner, TimestampTz now, bool batch, MemoryContex
 	for (uint64 row = 0; row < n; row++)
 	{
 		FtStepClaim *claim = read_claim(row, now, context);
-		TimestampTz due_at = ft_column_time(row, 12);
+		TimestampTz due_at = ft_column_time(row, 11);
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
 		claims = lappend(claims, claim);

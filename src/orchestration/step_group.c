@@ -76,7 +76,8 @@ FT_STATEMENT(end_tasks,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = ($3)[" TASK_PLACE "], result = ($4)[" TASK_PLACE "], completed_at = $5,"
 			 "       completion_order = ($6)[" TASK_PLACE "], failures = 0"
-			 " WHERE task_id = ANY ($1) AND attempt = ($2)[" TASK_PLACE "] AND status = 'RUNNING'",
+			 " WHERE task_id = ANY ($1) AND attempt = ($2)[" TASK_PLACE "] AND status = 'RUNNING'"
+			 " RETURNING " TASK_PLACE ", has_successors",
 			 UUIDARRAYOID, INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID);
 
 /* A step of the group that has been run. */
@@ -87,6 +88,7 @@ typedef struct Member
 	int			turn;			/* in which it was run */
 	int			execution;		/* index of what is counted */
 	int			place;			/* among those of its execution that completed */
+	bool		has_successors;
 } Member;
 
 /* What the group adds to one execution. */
@@ -366,6 +368,8 @@ write_tasks(Member *members, int n, const Count *counts, TimestampTz now)
 								FT_TIME(now),
 								FT_VALUE(array_of(orders, no_order, n, INT8OID)))) != n)
 		report_group_ended();
+	for (int row = 0; row < n; row++)
+		members[ft_column_int32(row, 1) - 1].has_successors = ft_column_bool(row, 2);
 }
 
 List *
@@ -392,7 +396,8 @@ ft_step_run_group(List *claims, MemoryContext run_context, List **successors)
 	for (int i = 0; i < n; i++)
 	{
 		FtStepClaim *claim = members[i].claim;
-		FtStepClaim *successor = ft_step_go_on(claim, &counts[members[i].execution].counted, now, true);
+		FtStepClaim *successor = ft_step_go_on(claim, &counts[members[i].execution].counted, now,
+												   members[i].has_successors, true);
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
 		done = lappend(done, claim);

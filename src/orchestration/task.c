@@ -42,6 +42,11 @@ FT_STATEMENT(unknown_dependency,
 			 "                    WHERE execution_id = $1 AND task_name = name)"
 			 " LIMIT 1",
 			 UUIDOID, TEXTARRAYOID);
+FT_STATEMENT(add_successor,
+			 "UPDATE ft.orchestration_tasks"
+			 "   SET has_successors = true, successors = successors || $3"
+			 " WHERE execution_id = $1 AND task_name = ANY ($2)",
+			 UUIDOID, TEXTARRAYOID, TEXTOID);
 FT_STATEMENT(task_execution,
 			 "SELECT execution_id FROM ft.orchestration_tasks WHERE task_id = $1",
 			 UUIDOID);
@@ -242,6 +247,9 @@ ft_add_task(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(task_id);
 }
 
+	ft_run(&add_successor,
+		   FT_ARGS(FT_UUID(&execution.execution_id), FT_VALUE(PG_GETARG_DATUM(5)),
+				   FT_VALUE(PG_GETARG_DATUM(1))));
 /* An error if the task may not be started yet. */
 static void
 check_startable(const FtExecution *execution, const FtTask *task)

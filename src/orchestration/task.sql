@@ -12,6 +12,7 @@ CREATE TABLE ft.orchestration_tasks (
     critical boolean NOT NULL DEFAULT false,
     short boolean NOT NULL DEFAULT false,
     has_successors boolean NOT NULL DEFAULT false,
+    successors text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL,
     command text,
     compensation text,
@@ -147,6 +148,8 @@ COMMENT ON COLUMN ft.orchestration_tasks.timeout IS
 'longest time that an attempt may take';
 COMMENT ON COLUMN ft.orchestration_tasks.unmet IS
 'how much of what it waits for is not there yet: tasks that have neither completed nor been skipped, its signal, its children, the execution it has started';
+COMMENT ON COLUMN ft.orchestration_tasks.successors IS
+'names of the tasks that depend on it';
 COMMENT ON COLUMN ft.orchestration_tasks.due_at IS
 'an executor may start it from then on; null while it must not be started';
 COMMENT ON COLUMN ft.orchestration_tasks.sleep IS
