@@ -80,11 +80,12 @@ FT_STATEMENT(load_checkpoint,
 			 "          FROM ft.orchestration_checkpoints"
 			 "         WHERE checkpoint_id = $1) AS checkpoint",
 			 UUIDOID, JSONBOID);
+/* Within CASE the list is hashed; it would else be read anew for each task. */
 FT_STATEMENT(completed_tasks,
-			 "SELECT task.task_id"
-			 "  FROM jsonb_array_elements_text($2) AS completed,"
-			 "       ft.orchestration_tasks AS task"
-			 " WHERE task.execution_id = $1 AND task.task_id::text = completed",
+			 "SELECT task_id FROM ft.orchestration_tasks"
+			 " WHERE execution_id = $1"
+			 "   AND CASE WHEN task_id::text IN (SELECT jsonb_array_elements_text($2)) THEN true END"
+			 " ORDER BY task_id",
 			 UUIDOID, JSONBOID);
 
 /* Keep the configured number of checkpoints besides the first. */

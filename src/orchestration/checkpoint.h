@@ -20,7 +20,7 @@ typedef struct FtCheckpoint
 	pg_uuid_t	checkpoint_id;
 	pg_uuid_t	execution_id;
 	Datum		state;			/* jsonb */
-	List	   *completed_tasks;	/* of pg_uuid_t * */
+	List	   *completed_tasks;	/* of pg_uuid_t *, in order */
 } FtCheckpoint;
 
 /* task_id may be NULL. */

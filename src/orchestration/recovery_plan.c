@@ -109,12 +109,22 @@ gather_tasks(FtRecoveryPlan *plan, bool for_update)
 static bool
 completed_at_checkpoint(const FtRecoveryPlan *plan, const FtPlannedTask *task)
 {
-	ListCell   *cell;
+	int			low = 0;
+	int			high = list_length(plan->checkpoint.completed_tasks);
 
-	foreach(cell, plan->checkpoint.completed_tasks)
+	/* they are in the order of their keys */
+	while (low < high)
 	{
-		if (ft_uuid_equal((pg_uuid_t *) lfirst(cell), &task->task_id))
+		int			middle = (low + high) / 2;
+		const pg_uuid_t *completed = list_nth(plan->checkpoint.completed_tasks, middle);
+		int			order = memcmp(completed, &task->task_id, UUID_LEN);
+
+		if (order == 0)
 			return true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return false;
 }
