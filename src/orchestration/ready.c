@@ -105,7 +105,10 @@ FT_STATEMENT(recount_execution,
 			 " RETURNING " GOES_ON ", run_at, owner_oid",
 			 UUIDOID);
 
-/* What has waited too long and is tried again waits once more. */
+/*
+ * What has waited too long and is tried again waits once more.  OFFSET has what
+ * is counted be counted once for each task, and not at each place that uses it.
+ */
 FT_STATEMENT(recount_tasks,
 			 "UPDATE ft.orchestration_tasks AS task"
 			 "   SET unmet = now.unmet, not_before = now.not_before, wait_until = now.wait_until,"
@@ -126,7 +129,7 @@ FT_STATEMENT(recount_tasks,
 			 "                                  waiting.next_attempt_at + waiting.timeout)"
 			 "                    END AS wait_until"
 			 "          FROM ft.orchestration_tasks AS waiting,"
-			 "               LATERAL (SELECT " FT_UNMET("waiting") " AS unmet) AS counted"
+			 "               LATERAL (SELECT " FT_UNMET("waiting") " AS unmet OFFSET 0) AS counted"
 			 "         WHERE waiting.execution_id = $1) AS now"
 			 " WHERE task.task_id = now.task_id"
 			 "   AND (task.unmet <> now.unmet"

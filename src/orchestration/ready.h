@@ -14,7 +14,8 @@
 /*
  * In SQL: whether the signal of a task is awaited and not there; and how much
  * there is of all that a task waits for and that is not there yet, as unmet
- * says it.
+ * says it.  What it depends on is looked up one by one, by name: the planner,
+ * which takes executions for small, would read all of this one for each task.
  */
 #define FT_SIGNAL_AWAITED(task_) \
 	"(" task_ ".signal IS NOT NULL AND NOT EXISTS" \

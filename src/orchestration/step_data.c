@@ -43,10 +43,12 @@ FT_STATEMENT(read_input,
 			 "SELECT input, state FROM ft.orchestration_executions WHERE execution_id = $1",
 			 UUIDOID);
 FT_STATEMENT(read_results,
-			 "SELECT coalesce(jsonb_object_agg(needed.task_name, needed.result), '{}')"
-			 "  FROM ft.orchestration_tasks AS task, ft.orchestration_tasks AS needed"
-			 " WHERE task.task_id = $1 AND needed.execution_id = task.execution_id"
-			 "   AND needed.task_name = ANY (task.depends_on)",
+			 "SELECT (SELECT coalesce(jsonb_object_agg(name,"
+			 "                   (SELECT needed.result FROM ft.orchestration_tasks AS needed"
+			 "                     WHERE needed.execution_id = task.execution_id"
+			 "                       AND needed.task_name = name)), '{}')"
+			 "          FROM unnest(task.depends_on) AS name)"
+			 "  FROM ft.orchestration_tasks AS task WHERE task.task_id = $1",
 			 UUIDOID);
 FT_STATEMENT(read_result,
 			 "SELECT status, result FROM ft.orchestration_tasks"

@@ -241,15 +241,15 @@ ft_add_task(PG_FUNCTION_ARGS)
 						text_to_cstring(PG_GETARG_TEXT_PP(1))),
 				 errdetail("Tasks of one execution are told apart by their names."),
 				 errhint("Choose another name.")));
+	ft_run(&add_successor,
+		   FT_ARGS(FT_UUID(&execution.execution_id), FT_VALUE(PG_GETARG_DATUM(5)),
+				   FT_VALUE(PG_GETARG_DATUM(1))));
 	ft_ready_recount(&execution.execution_id, GetCurrentTimestamp());
 	ft_engine_leave(&engine);
 
 	PG_RETURN_UUID_P(task_id);
 }
 
-	ft_run(&add_successor,
-		   FT_ARGS(FT_UUID(&execution.execution_id), FT_VALUE(PG_GETARG_DATUM(5)),
-				   FT_VALUE(PG_GETARG_DATUM(1))));
 /* An error if the task may not be started yet. */
 static void
 check_startable(const FtExecution *execution, const FtTask *task)

@@ -100,7 +100,7 @@ PG_FUNCTION_INFO_V1(ft_validate_execution);
 	" WHERE tasks_left <> (SELECT count(*) FROM task WHERE status NOT IN ('COMPLETED', 'SKIPPED'))" \
 	" UNION ALL " \
 	"SELECT 'task', task.task_name, 'unmet is ' || task.unmet || ', and ' || counted.unmet || ' are'" \
-	"  FROM task, LATERAL (SELECT " FT_UNMET("task") " AS unmet) AS counted" \
+	"  FROM task, LATERAL (SELECT " FT_UNMET("task") " AS unmet OFFSET 0) AS counted" \
 	" WHERE task.status = 'PENDING' AND task.unmet <> counted.unmet" \
 	" UNION ALL " \
 	"SELECT 'task', task.task_name, 'it waits for its signal until ' || task.wait_until || ', and must not'" \
