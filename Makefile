@@ -166,6 +166,7 @@ ISOLATION = \
 	orchestration \
 	orchestration_snapshot \
 	run_steps \
+	lost \
 	external \
 	signal \
 	child \

@@ -91,6 +91,10 @@ FT_STATEMENT(claimed_here,
 			 " WHERE task_id = $1 AND status = 'RUNNING' AND attempt = $2"
 			 "   AND worker_id IS NOT DISTINCT FROM $3",
 			 UUIDOID, INT4OID, INT8OID);
+FT_STATEMENT(still_lost,
+			 "SELECT 1 FROM ft.orchestration_tasks"
+			 " WHERE task_id = $1 AND worker_epoch = $2 AND worker_id = $3 AND status = 'RUNNING'",
+			 UUIDOID, INT8OID, INT8OID);
 
 void
 ft_step_report_taken_over(const FtStepClaim *claim)
@@ -248,6 +252,12 @@ ft_step_failed(const FtStepClaim *claim, const ErrorData *error)
 	FtTask		task;
 
 	ft_engine_enter(&engine);
+	/* somebody may have removed it while it ran */
+	if (!ft_task_exists(&claim->task_id))
+	{
+		ft_engine_leave(&engine);
+		return;
+	}
 	ft_task_lock(&claim->task_id, InvalidOid, &execution, &task);
 	if (ft_run(&claimed_here,
 			   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(Int32GetDatum(claim->attempt)),
@@ -260,28 +270,37 @@ ft_step_failed(const FtStepClaim *claim, const ErrorData *error)
 	ft_engine_leave(&engine);
 }
 
-/* A step that nobody runs any more. */
+/* A step, and the executor that was lost with it. */
 typedef struct Lost
 {
 	pg_uuid_t	task_id;
-	bool		server_lost;	/* else the executor alone */
-	bool		dismissed;		/* it was sent away, and is to blame for nothing */
+	int64		epoch;
+	int64		worker_id;
 } Lost;
 
-/* Give back what a lost executor was at, or have it pay; see suspect.c. */
+/*
+ * Give back what a lost executor was at, or have it pay; see suspect.c.  Before
+ * it was locked it may have become somebody else's, who is not lost.
+ */
 static bool
 recover_lost(const Lost *lost, TimestampTz now)
 {
 	FtExecution execution;
 	FtTask		task;
 	FtLoss		loss = {0};
+	bool		server_lost = (uint64) lost->epoch != ft_shared->boot_epoch;
 
-	if (!ft_task_try_lock(&lost->task_id, &execution, &task) || task.status != FT_TASK_RUNNING)
+	if (!ft_task_try_lock(&lost->task_id, &execution, &task) ||
+		ft_run(&still_lost,
+			   FT_ARGS(FT_UUID(&lost->task_id), FT_VALUE(Int64GetDatum(lost->epoch)),
+					   FT_VALUE(Int64GetDatum(lost->worker_id)))) == 0)
 		return false;
-	if (lost->dismissed)
+
+	/* who was sent away is to blame for nothing */
+	if (!server_lost && ft_worker_was_dismissed((uint64) lost->worker_id))
 		loss.suspicion = task.suspicion;
 	else
-		loss = ft_suspect_judge("step", task.suspicion, lost->server_lost);
+		loss = ft_suspect_judge("step", task.suspicion, server_lost);
 	if (loss.guilty)
 	{
 		ft_suspect_note(&lost->task_id, loss.suspicion);
@@ -344,10 +363,8 @@ ft_step_recover(TimestampTz now)
 		if (runs_here(row))
 			continue;
 		lost[count].task_id = ft_column_uuid(row, 1);
-		lost[count].server_lost = (uint64) ft_column_int64(row, 2) != ft_shared->boot_epoch;
-		lost[count].dismissed = !lost[count].server_lost &&
-			ft_worker_was_dismissed((uint64) ft_column_int64(row, 3));
-		count++;
+		lost[count].epoch = ft_column_int64(row, 2);
+		lost[count++].worker_id = ft_column_int64(row, 3);
 	}
 	for (int i = 0; i < count; i++)
 	{

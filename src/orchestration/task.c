@@ -104,6 +104,12 @@ execution_of_task(const pg_uuid_t *task_id)
 	return ft_column_uuid(0, 1);
 }
 
+bool
+ft_task_exists(const pg_uuid_t *task_id)
+{
+	return ft_run(&task_execution, FT_ARGS(FT_UUID(task_id))) > 0;
+}
+
 void
 ft_task_require_execution(const pg_uuid_t *task_id, const pg_uuid_t *execution_id)
 {

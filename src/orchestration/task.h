@@ -25,6 +25,8 @@ typedef struct FtTask
 } FtTask;
 
 /* An error unless the task exists and belongs to the execution. */
+extern bool ft_task_exists(const pg_uuid_t *task_id);
+
 extern void ft_task_require_execution(const pg_uuid_t *task_id,
 									  const pg_uuid_t *execution_id);
 
