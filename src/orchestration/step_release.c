@@ -22,6 +22,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
 
 #include "orchestration/ready.h"
@@ -130,9 +131,11 @@ take_overdue(FtExecutorSlot *executor, Overdue *overdue)
 	return result;
 }
 
-static void
+/* Returns how many have to stay for now. */
+static int
 release_waiting(const Overdue *overdue)
 {
+	int			left = 0;
 	uint64		n = ft_run(&claims_of_worker,
 						   FT_ARGS(FT_VALUE(Int64GetDatum((int64) ft_shared->boot_epoch)),
 								   FT_VALUE(Int64GetDatum((int64) overdue->worker_id)),
@@ -145,7 +148,30 @@ release_waiting(const Overdue *overdue)
 		claims[row].attempt = ft_column_int32(row, 2);
 	}
 	for (uint64 claim = 0; claim < n; claim++)
-		(void) release(&claims[claim].task_id, claims[claim].attempt, overdue->worker_id);
+	{
+		if (!release(&claims[claim].task_id, claims[claim].attempt, overdue->worker_id))
+			left++;
+	}
+	return left;
+}
+
+/*
+ * Somebody has their executions locked just now: the executor goes on to have
+ * them waiting, and is looked at again soon.
+ */
+static void
+leave_claims(FtExecutorSlot *executor, uint64 worker_id, int claims)
+{
+	FtDatabaseSlot *slot;
+
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	if (executor->process.worker_id == worker_id && executor->revoked)
+		executor->waiting_steps = claims;
+	slot = ft_slot_find(MyDatabaseId);
+	if (slot != NULL)
+		slot->look = true;
+	LWLockRelease(ft_shared->lock);
+	SetLatch(MyLatch);			/* it is the scheduler that is here */
 }
 
 void
@@ -154,12 +180,14 @@ ft_step_release_overdue(void)
 	for (int i = 0; i < ft_shared->max_executors; i++)
 	{
 		Overdue		overdue;
+		int			left;
 
 		if (!take_overdue(&ft_shared->executors[i], &overdue))
 			continue;
 		if (overdue.unbegun)
 			ft_step_begin_execution(&overdue.execution_id, overdue.claimed_at);
-		if (overdue.waiting)
-			release_waiting(&overdue);
+		left = overdue.waiting ? release_waiting(&overdue) : 0;
+		if (left > 0)
+			leave_claims(&ft_shared->executors[i], overdue.worker_id, left);
 	}
 }

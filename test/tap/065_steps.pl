@@ -336,6 +336,18 @@ alice("SELECT ft.add_task('$execution', 'added', 'SELECT 1', depends_on => '{com
 open_gate('long');
 becomes($execution, 'COMPLETED', 'one that was added after it is run');
 
+#
+# A task that is added while the one that it depends on runs.
+#
+forget();
+close_gate('long');
+$execution = alice(q{SELECT ft.submit($$SELECT wait_at('long')$$)});
+await("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND query LIKE '%wait_at(%'",
+    'a step runs');
+alice("SELECT ft.add_task('$execution', 'added', 'SELECT 1', depends_on => '{command}')");
+open_gate('long');
+becomes($execution, 'COMPLETED', 'one that was added after it is run');
+
 SELECT ft.wake_worker();
 SELECT pg_sleep(0.01);
 SET SESSION AUTHORIZATION alice;
