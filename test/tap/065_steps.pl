@@ -153,6 +153,60 @@ is( alice("SELECT count(*) FROM ft.orchestration_executions AS e, ft.validate_ex
     '0', 'all valid');
 
 #
+# Two branches end together: one is at its commit while the other has ended, and
+# neither can see that of the other.  The same with a signal that is sent while
+# the step before ends, by who comes first.
+#
+forget();
+alice(q{
+CREATE TABLE late (x int);
+CREATE FUNCTION wait_late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM wait_at(''commit''); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION wait_late();
+});
+my $one_sleeps = "count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'";
+my $one_waits = "count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+define('together', q{[
+    {"name": "a", "command": "INSERT INTO late VALUES (1)"},
+    {"name": "b", "queue": "other", "command": "SELECT wait_at('b')"},
+    {"name": "c", "depends_on": ["a", "b"], "command": "INSERT INTO ledger (what) VALUES ('joined')"}]});
+close_gate('commit');
+close_gate('b');
+$execution = start('together');
+await("count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'",
+    'one branch is at its commit, one at work');
+open_gate('b');
+await($one_waits, 'and that has ended too');
+open_gate('commit');
+becomes($execution, 'COMPLETED', 'branches that end together are joined');
+ledger_is('joined', 1, 'once');
+
+define('asks', q{[
+    {"name": "ask", "command": "SELECT wait_at('ask'); INSERT INTO late VALUES (1)"},
+    {"name": "go", "depends_on": ["ask"], "signal": "go", "command": "INSERT INTO ledger (what) VALUES ('gone')"}]});
+close_gate('commit');
+$execution = start('asks');
+await($one_sleeps, 'a step is at its commit');
+my $sender = $node->background_psql('postgres');
+$sender->query_until(qr/sent/, "\\echo sent\nSELECT ft.signal('$execution', 'go');\n");
+await($one_waits, 'while a signal is sent to the next one');
+open_gate('commit');
+becomes($execution, 'COMPLETED', 'which gets it');
+ledger_is('gone', 1, 'once');
+forget();
+close_gate('ask');
+$execution = start('asks');
+await($one_sleeps, 'a step is at work');
+$sender->query_safe('BEGIN');
+$sender->query_safe("SELECT ft.signal('$execution', 'go')");
+open_gate('ask');
+await($one_waits, 'and ends while a signal is sent to the next one');
+$sender->query_safe('COMMIT');
+becomes($execution, 'COMPLETED', 'which gets it');
+ledger_is('gone', 1, 'once');
+$sender->quit;
+
+#
 # A transient error is tried again; a limit on time ends a step.
 #
 forget();
@@ -252,6 +306,18 @@ is( alice("SELECT array_agg(completion_order ORDER BY completion_order) = array(
     't', 'in one order of completion');
 
 #
+# A task that is added while the one that it depends on runs.
+#
+forget();
+close_gate('long');
+$execution = alice(q{SELECT ft.submit($$SELECT wait_at('long')$$)});
+await("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND query LIKE '%wait_at(%'",
+    'a step runs');
+alice("SELECT ft.add_task('$execution', 'added', 'SELECT 1', depends_on => '{command}')");
+open_gate('long');
+becomes($execution, 'COMPLETED', 'one that was added after it is run');
+
+#
 # What an executor has claimed with others, and cannot come to, others do.
 #
 forget();
@@ -292,6 +358,34 @@ is( alice("SELECT count(*) FROM ft.orchestration_executions AS e JOIN ft.orchest
     '51', 'executions have begun when their step was claimed');
 
 #
+# The same while somebody has the execution of such a step locked: it is given
+# back when he is gone.
+#
+forget();
+close_gate('long');
+my $locker = $node->background_psql('postgres');
+together(
+    sub {
+        $execution = alice(q{SELECT count(ft.submit(format('INSERT INTO ledger (what) VALUES (%L)', 'q' || i))) FROM generate_series(1, 5) AS i;
+                SELECT ft.submit($$SELECT wait_at('long')$$);
+                SELECT ft.submit($$INSERT INTO ledger (what) VALUES ('behind')$$)});
+        $execution = (split(/\n/, $execution))[-1];
+        $locker->query_safe('BEGIN');
+        $locker->query_safe("SELECT 1 FROM ft.orchestration_executions WHERE execution_id = '$execution' FOR UPDATE");
+    });
+await(q{w.last_tick > t.started_at + interval '55 ms'
+        FROM ft.worker_status() AS w, ft.orchestration_tasks AS t
+       WHERE worker = 'scheduler' AND datname = 'postgres' AND command LIKE '%long%' AND t.status = 'RUNNING'},
+    'the scheduler has looked for what waits behind a long step');
+is( alice("SELECT status FROM ft.orchestration_tasks WHERE execution_id = '$execution'"),
+    'RUNNING', 'which is locked');
+$locker->query_safe('COMMIT');
+$locker->quit;
+becomes($execution, 'COMPLETED', 'and is done when it is not any more');
+open_gate('long');
+all_done('before the long step ends');
+
+#
 # What was given back, and is somebody else's by now, is not given back again by
 # who had claimed it first.
 #
@@ -324,30 +418,6 @@ close_gate('long');
 together(sub { alice(q{SELECT ft.submit('SELECT 1')}) });
 all_done('one executor is there');
 $node->safe_psql('postgres', q{
-#
-# A task that is added while the one that it depends on runs.
-#
-forget();
-close_gate('long');
-$execution = alice(q{SELECT ft.submit($$SELECT wait_at('long')$$)});
-await("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND query LIKE '%wait_at(%'",
-    'a step runs');
-alice("SELECT ft.add_task('$execution', 'added', 'SELECT 1', depends_on => '{command}')");
-open_gate('long');
-becomes($execution, 'COMPLETED', 'one that was added after it is run');
-
-#
-# A task that is added while the one that it depends on runs.
-#
-forget();
-close_gate('long');
-$execution = alice(q{SELECT ft.submit($$SELECT wait_at('long')$$)});
-await("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND query LIKE '%wait_at(%'",
-    'a step runs');
-alice("SELECT ft.add_task('$execution', 'added', 'SELECT 1', depends_on => '{command}')");
-open_gate('long');
-becomes($execution, 'COMPLETED', 'one that was added after it is run');
-
 SELECT ft.wake_worker();
 SELECT pg_sleep(0.01);
 SET SESSION AUTHORIZATION alice;
