@@ -451,6 +451,29 @@ is( alice("SELECT attempt FROM ft.orchestration_tasks"), '2', 'with its second a
 ledger_is('race', 1, 'and what it does is there once');
 
 #
+# The same when nobody tells the first attempt, since the operator's transaction
+# is prepared: it ends while the second one is at work, and is not taken for it.
+#
+forget();
+close_gate('race 1');
+close_gate('race 2');
+$execution = alice(q{SELECT ft.submit($$
+    INSERT INTO ledger (what) SELECT 'race ' || attempt FROM ft.current_step();
+    SELECT wait_at('race ' || attempt) FROM ft.current_step()$$)});
+my $at_work = "count(*) FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND query LIKE '%wait_at(%'";
+await("(SELECT $at_work) = 1", 'a step runs');
+$node->safe_psql('postgres', qq{
+BEGIN; SELECT ft.recover_from_failure('$execution', 'TRANSIENT'); PREPARE TRANSACTION 'anew';
+COMMIT PREPARED 'anew'});
+await("(SELECT $at_work AND state = 'active') = 2", 'and is begun anew');
+open_gate('race 1');
+await("(SELECT $at_work AND state = 'active') = 1", 'the first attempt ends');
+is( alice("SELECT status FROM ft.orchestration_tasks"), 'RUNNING', 'and has completed nothing');
+open_gate('race 2');
+becomes($execution, 'COMPLETED', 'the second one does');
+is( alice("SELECT string_agg(what, ',') FROM ledger"), 'race 2', 'and only what that did is there');
+
+#
 # Executors that are lost: terminated, and killed with the whole server.
 #
 sub lose_executors
