@@ -146,7 +146,7 @@ $primary->poll_query_until('postgres',
     "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'"
 );
 $pid = $primary->safe_psql('postgres',
-    "SELECT pid FROM ft.worker_status() WHERE worker = 'executor'");
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'fault_tolerance executor' AND wait_event = 'PgSleep'");
 $primary->safe_psql('postgres', 'DELETE FROM gate');
 kill 'KILL', $pid;
 $primary->poll_query_until('postgres',
