@@ -30,9 +30,13 @@
 #include "shmem.h"
 #include "uuid.h"
 
+/*
+ * The number of the attempt stays, and the next claim has another one: by it
+ * those who hold the step, or think so, are told from one another.
+ */
 FT_STATEMENT(release_claim,
 			 "UPDATE ft.orchestration_tasks"
-			 "   SET status = $3, attempt = attempt - 1, started_at = NULL,"
+			 "   SET status = $3, started_at = NULL,"
 			 "       worker_pid = NULL, worker_epoch = NULL, worker_id = NULL"
 			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'"
 			 "   AND worker_id IS NOT DISTINCT FROM $4"
