@@ -186,6 +186,16 @@ ft_installation_require_own(void)
 				 errhint("When they are to go on here, a superuser calls: SELECT ft.adopt();")));
 }
 
+void
+ft_installation_still_own(void)
+{
+	FtEngine	engine;
+
+	ft_engine_enter(&engine);
+	ft_installation_require_own();
+	ft_engine_leave(&engine);
+}
+
 /*
  * Give each execution a role of this cluster, and each definition; returns how
  * many executions had another.

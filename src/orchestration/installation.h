@@ -14,6 +14,12 @@
  */
 extern char *ft_installation_paused_reason(void);
 
+/*
+ * The same as an error, after something has been done: rows that a restore has
+ * committed meanwhile may have been taken for our own.
+ */
+extern void ft_installation_still_own(void);
+
 /* Inside the engine, before an execution is made: note where, if need be. */
 extern void ft_installation_settle_in(void);
 

@@ -132,6 +132,7 @@ ft_tick_recover(FtTick *tick)
 	ft_compensation_recover();
 	ft_external_recover(tick->now);
 	ft_child_settle();
+	ft_installation_still_own();
 }
 
 /* After the pass: what is left, for whom, and when. */
@@ -152,6 +153,7 @@ ft_tick_plan(FtTick *tick)
 	tick->next_due = Min(tick->next_due, ft_external_next_due());
 	if (ft_child_unsettled())
 		tick->next_due = Min(tick->next_due, tick->now);
+	ft_installation_still_own();
 }
 
 /*
