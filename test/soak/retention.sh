@@ -35,8 +35,8 @@ await_backlog()
 
     until [ "$(psql_retention -c "SELECT count(*) <= $1 FROM ft.orchestration_tasks WHERE status IN ('PENDING', 'RUNNING')")" = t ]; do
         tries=$((tries - 1))
-        if [ $tries -eq 0 ]; then
-            echo "steps do not go through" >&2
+        if [ $tries -eq 0 ] || [ "$(psql_retention -c "SELECT count(*) FROM ft.orchestration_failures")" -gt 0 ]; then
+            psql_retention -c "SELECT failure_message, count(*) FROM ft.orchestration_failures GROUP BY 1" >&2
             psql_retention -c "TABLE ft.orchestration_metrics" -c "SELECT worker, state, last_error FROM ft.worker_status()" >&2
             return 1
         fi
@@ -72,7 +72,7 @@ run_retention_steps()
 
     while [ $done -lt "$steps" ]; do
         submit_portion $RETENTION_PORTION
-        await_backlog $RETENTION_PORTION
+        await_backlog $RETENTION_PORTION || return 1
         done=$((done + RETENTION_PORTION))
         if [ $((done % every)) -eq 0 ]; then
             note_room $done $((every / (SECONDS > noted ? SECONDS - noted : 1)))
@@ -120,7 +120,7 @@ run_beside_snapshot()
         read_before=$(due_entries_read)
         began=$SECONDS
         submit_portion "$part"
-        await_backlog 0
+        await_backlog 0 || return 1
         sleep 1.5
         done=$((done + part))
         entries=$((($(due_entries_read) - read_before) / part))
@@ -160,6 +160,6 @@ CONF
     run_retention_steps "$steps" "$every" || failed "steps do not go through"
     judge_room "$steps"
     NOTE="$steps steps"
-    run_beside_snapshot "${FT_SOAK_SNAPSHOT_STEPS:-100000}"
+    run_beside_snapshot "${FT_SOAK_SNAPSHOT_STEPS:-100000}" || failed "steps do not go through beside an old snapshot"
     stop_server "$RETENTION"
 }
