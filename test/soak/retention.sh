@@ -136,7 +136,7 @@ run_beside_snapshot()
 
 soak_retention()
 {
-    local steps=${FT_SOAK_STEPS:-1000000} every
+    local steps=${FT_SOAK_STEPS:-1000000} every before=$FAILED
 
     RETENTION=$WORK/retention
     every=$((steps / 20 / RETENTION_PORTION * RETENTION_PORTION))
@@ -162,4 +162,5 @@ CONF
     NOTE="$steps steps"
     run_beside_snapshot "${FT_SOAK_SNAPSHOT_STEPS:-100000}" || failed "steps do not go through beside an old snapshot"
     stop_server "$RETENTION"
+    [ "$FAILED" -gt "$before" ] || passed "nothing grows, and claims do not slow down"
 }
