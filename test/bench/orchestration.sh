@@ -12,13 +12,17 @@
 # The floor of a step is a commit of one row that is updated: a prepared
 # statement of pgbench, by as many sessions as there are executors.
 #
+# Disks are not as fast in one minute as in the next: steps and their floor take
+# turns, and the ratio is the median of the rounds' ratios.
+#
 # Settings: FT_BENCH_PARTS (default: all of "throughput chain idle claim crash
-# churn"), FT_BENCH_STEPS (20000 of each kind), FT_BENCH_SECONDS (5, of each
-# floor), FT_BENCH_CHAINS (200), FT_BENCH_PENDING (1000000), FT_BENCH_IDLE (60,
+# churn"), FT_BENCH_STEPS (20000 of each kind), FT_BENCH_ROUNDS (5, into which
+# these are divided), FT_BENCH_SECONDS (5, of each floor), FT_BENCH_CHAINS (200), FT_BENCH_PENDING (1000000), FT_BENCH_IDLE (60,
 # seconds), FT_BENCH_CONF (more configuration, lines divided by semicolons).
 #
 ORCHESTRATION=$WORK/orchestration
 STEPS=${FT_BENCH_STEPS:-20000}
+ROUNDS=${FT_BENCH_ROUNDS:-5}
 
 psql_orchestration()
 {
@@ -93,36 +97,64 @@ rate()
            FROM done WHERE n BETWEEN steps * 0.2 AND steps * 0.95"
 }
 
-# Steps of one execution each; $2 is whether they are declared short.
-steps_a_second()
+# One round: so many steps of one execution each; $2 is whether they are declared
+# short.  Prints their rate, that of commits before, and commits and bytes of WAL
+# for each step.
+round_of_steps()
 {
-    local after lsn commits floor_before floor_after rate
+    local lsn commits floor steps=$((STEPS / ROUNDS))
 
     forget_all
-    ask "SELECT count(ft.submit('SELECT 1', short => $2)) FROM generate_series(1, $STEPS)" > /dev/null
+    ask "SELECT count(ft.submit('SELECT 1', short => $2)) FROM generate_series(1, $steps)" > /dev/null
     ask "VACUUM ANALYZE ft.orchestration_executions, ft.orchestration_tasks" > /dev/null
     ask "CHECKPOINT"
-    floor_before=$(floor "$1")
+    floor=$(floor "$1")
     read -r lsn commits <<< "$(ask "SELECT pg_current_wal_lsn(), xact_commit FROM pg_stat_database WHERE datname = 'bench'" | tr '|' ' ')"
     workers_on
     await_all_done
     # executors report their last commits when they leave
     workers_off
-    after=$(ask "SELECT round((pg_current_wal_lsn() - '$lsn') / $STEPS), round((xact_commit - $commits)::numeric / $STEPS, 2)
-                   FROM pg_stat_database WHERE datname = 'bench'")
-    rate=$(rate "")
-    floor_after=$(floor "$1")
-    awk -v executors="$1" -v short="$2" -v rate="$rate" -v a="$floor_before" -v b="$floor_after" -v after="$after" 'BEGIN {
-        split(after, per, "|")
-        printf "  %d executor(s), %-14s %8.0f steps/s  %8.0f commits/s  ratio %.2f  %5.2f commits and %5.0f bytes of WAL a step\n",
-            executors, short == "true" ? "group commit" : "each its own", rate, (a + b) / 2, rate / ((a + b) / 2), per[2], per[1] }'
+    ask "SELECT round((xact_commit - $commits)::numeric / $steps, 2), round((pg_current_wal_lsn() - '$lsn') / $steps)
+           FROM pg_stat_database WHERE datname = 'bench'" | tr '|' ' '
+    rate ""
+    echo "$floor"
+}
+
+# Of numbers, one a line.
+median()
+{
+    sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+steps_a_second()
+{
+    local round rounds last
+
+    rounds=$(for ((round = 0; round < ROUNDS; round++)); do
+        round_of_steps "$1" "$2" | tr '\n' ' '
+        echo
+    done)
+    # a floor for what comes after the last round, too
+    last=$(floor "$1")
+    # each line now: commits and WAL a step, steps/s, commits/s around them, ratio
+    rounds=$(awk -v last="$last" '{ per[NR] = $1 " " $2; rate[NR] = $3; floor[NR] = $4 }
+        END { floor[NR + 1] = last
+              for (i = 1; i <= NR; i++) {
+                  around = (floor[i] + floor[i + 1]) / 2
+                  print per[i], rate[i], around, rate[i] / around } }' <<< "$rounds")
+    printf '  %d executor(s), %-14s %8.0f steps/s  %8.0f commits/s  ratio %.2f (%.2f to %.2f)  %5.2f commits and %5.0f bytes of WAL a step\n' \
+        "$1" "$([ "$2" = true ] && echo 'group commit' || echo 'each its own')" \
+        "$(awk '{ print $3 }' <<< "$rounds" | median)" "$(awk '{ print $4 }' <<< "$rounds" | median)" \
+        "$(awk '{ print $5 }' <<< "$rounds" | median)" \
+        "$(awk '{ print $5 }' <<< "$rounds" | sort -n | head -n 1)" "$(awk '{ print $5 }' <<< "$rounds" | sort -n | tail -n 1)" \
+        "$(awk '{ print $1 }' <<< "$rounds" | median)" "$(awk '{ print $2 }' <<< "$rounds" | median)"
 }
 
 bench_throughput()
 {
     local executors
 
-    echo "steps of independent executions, $STEPS of each kind, against commits of one row by as many sessions"
+    echo "steps of independent executions, $STEPS of each kind, in $ROUNDS rounds, against commits of one row by as many sessions"
     for executors in 1 8; do
         restart_with "fault_tolerance.max_executors = $executors"
         workers_off
