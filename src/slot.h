@@ -157,8 +157,7 @@ typedef struct FtExecutorSlot
 	pg_uuid_t	task_id;		/* the step it is at, while one of these two is
 								 * so */
 	int			waiting_steps;	/* claimed by it and not begun */
-	bool		unbegun;		/* execution_id does not say that it has begun */
-	pg_uuid_t	execution_id;
+	bool		unbegun;		/* its execution does not say that it has begun */
 	TimestampTz claimed_at;
 	bool		revoked;		/* these were given back meanwhile */
 	FtRunning	running;

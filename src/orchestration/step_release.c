@@ -102,7 +102,6 @@ typedef struct Overdue
 	bool		waiting;		/* it has claimed others, which are to be taken
 								 * from it */
 	bool		unbegun;
-	pg_uuid_t	execution_id;
 	TimestampTz claimed_at;
 } Overdue;
 
@@ -124,7 +123,6 @@ take_overdue(FtExecutorSlot *executor, Overdue *overdue)
 	{
 		overdue->worker_id = executor->process.worker_id;
 		overdue->task_id = executor->task_id;
-		overdue->execution_id = executor->execution_id;
 		overdue->claimed_at = executor->claimed_at;
 		executor->waiting_steps = 0;
 		executor->unbegun = false;
@@ -133,6 +131,21 @@ take_overdue(FtExecutorSlot *executor, Overdue *overdue)
 	}
 	LWLockRelease(ft_shared->lock);
 	return result;
+}
+
+/*
+ * The step may have ended meanwhile, and its execution have been rolled back
+ * say, which is not to begin again for that.
+ */
+static void
+begin_execution(const Overdue *overdue)
+{
+	FtExecution execution;
+	FtTask		task;
+
+	if (ft_task_try_lock(&overdue->task_id, &execution, &task) &&
+		task.status == FT_TASK_RUNNING && execution.status == FT_EXECUTION_PENDING)
+		ft_step_begin_execution(&execution.execution_id, overdue->claimed_at);
 }
 
 /* Returns how many have to stay for now. */
@@ -189,7 +202,7 @@ ft_step_release_overdue(void)
 		if (!take_overdue(&ft_shared->executors[i], &overdue))
 			continue;
 		if (overdue.unbegun)
-			ft_step_begin_execution(&overdue.execution_id, overdue.claimed_at);
+			begin_execution(&overdue);
 		left = overdue.waiting ? release_waiting(&overdue) : 0;
 		if (left > 0)
 			leave_claims(&ft_shared->executors[i], overdue.worker_id, left);

@@ -570,7 +570,6 @@ publish_work(Executor *self)
 			const FtStepClaim *claim = linitial(self->steps);
 
 			slot->task_id = claim->task_id;
-			slot->execution_id = claim->execution_id;
 			slot->claimed_at = claim->claimed_at;
 			slot->waiting_steps = list_length(self->steps) - 1;
 			slot->unbegun = !claim->begun;
