@@ -44,27 +44,22 @@
 /*
  * Count a step that has ended.  An execution that goes on as it did is done in
  * this one statement; the statuses are those that the transitions lead to.
+ * While another step of it has failed its status stays: that one may be taken
+ * up again at any moment, so the two cannot be told apart before.
  */
 FT_STATEMENT(count_step,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
 			 "       state = CASE WHEN $3 IS NULL THEN state ELSE (state || $3)::ft.execution_state END,"
-			 "       status = CASE WHEN tasks_left = 1 THEN $4 ELSE $5 END,"
+			 "       status = CASE WHEN status = 'FAILED' THEN status"
+			 "                     WHEN tasks_left = 1 THEN $4 ELSE $5 END,"
 			 "       started_at = coalesce(started_at, $7), updated_at = $6,"
-			 "       finished_at = CASE WHEN tasks_left = 1 THEN $6 END"
-			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING')"
-			 " RETURNING completions, tasks_left, paused_at IS NULL AND parked_reason IS NULL, parent_task_id",
+			 "       finished_at = CASE WHEN tasks_left = 1 AND status <> 'FAILED' THEN $6 END"
+			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING', 'FAILED')"
+			 " RETURNING completions, tasks_left,"
+			 "           status <> 'FAILED' AND paused_at IS NULL AND parked_reason IS NULL,"
+			 "           parent_task_id",
 			 UUIDOID, INT4OID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
-
-/* The same while another step of it has failed: its status stays. */
-FT_STATEMENT(count_step_of_failed,
-			 "UPDATE ft.orchestration_executions"
-			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
-			 "       state = CASE WHEN $3 IS NULL THEN state ELSE (state || $3)::ft.execution_state END,"
-			 "       updated_at = $4"
-			 " WHERE execution_id = $1 AND status = 'FAILED'"
-			 " RETURNING completions, tasks_left, false, parent_task_id",
-			 UUIDOID, INT4OID, JSONBOID, TIMESTAMPTZOID);
 FT_STATEMENT(end_task,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $3, result = $4, completed_at = $5, completion_order = $6,"
@@ -122,15 +117,11 @@ count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
 	FtArg		patch_argument = patch == (Datum) 0 ? FT_NULL : FT_VALUE(patch);
 	FtArg		completed = FT_VALUE(Int32GetDatum(skipped ? 0 : 1));
 
-	if (ft_run(&count_step,
-			   FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
-					   FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
-					   FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
-					   FT_TIME(now), FT_TIME(claim->claimed_at))) > 0)
-		return true;
-	return ft_run(&count_step_of_failed,
+	return ft_run(&count_step,
 				  FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
-						  FT_TIME(now))) > 0;
+						  FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
+						  FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
+						  FT_TIME(now), FT_TIME(claim->claimed_at))) > 0;
 }
 
 const char *
