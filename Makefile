@@ -31,6 +31,7 @@ INSTALL_PARTS = \
 	orchestration/recovery \
 	orchestration/compensation \
 	orchestration/installation \
+	orchestration/queue \
 	orchestration/signal \
 	orchestration/start \
 	orchestration/control \
@@ -107,6 +108,7 @@ REGRESS = \
 	step_data \
 	step_plan \
 	external \
+	queue \
 	retry \
 	timeline \
 	why \

@@ -46,6 +46,7 @@ INSERT INTO for_everybody VALUES
     ('ft.failure_rules()'),
     ('ft.is_retryable(text)'),
     ('ft.item()'),
+    ('ft.limited_queues()'),
     ('ft.iteration()'),
     ('ft.lock_in_order(bigint[],boolean,interval)'),
     ('ft.lock_in_order(regclass,name,anyarray,interval,text)'),
@@ -173,11 +174,11 @@ SELECT signature AS not_volatile, provolatile, proparallel FROM member_function
  ORDER BY 1;
 
 -- Tables: dumped by their own rules, with a primary key.  What the recovery
--- passes did, and what was sampled, is of this server alone.
+-- passes did, what was sampled, and what a rate counts is of this server alone.
 SELECT name AS not_in_extension_config FROM member_relation
  WHERE relkind IN ('r', 'p')
    AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'fault_tolerance')
-   AND name NOT IN ('ft.recovery_passes', 'ft.session_history_log')
+   AND name NOT IN ('ft.queue_starts', 'ft.recovery_passes', 'ft.session_history_log')
  ORDER BY 1;
 SELECT name AS without_primary_key FROM member_relation
  WHERE relkind IN ('r', 'p')

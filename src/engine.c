@@ -248,6 +248,17 @@ ft_run_latest(FtStatement *statement, const FtArg *args)
 }
 
 uint64
+ft_run_latest_by_index(FtStatement *statement, const FtArg *args)
+{
+	uint64		n;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = run(statement, args, true, true);
+	PopActiveSnapshot();
+	return n;
+}
+
+uint64
 ft_run_by_index(FtStatement *statement, const FtArg *args)
 {
 	return run(statement, args, READ_IN_INDEX_ORDER, false);

@@ -81,6 +81,9 @@ extern uint64 ft_run_latest(FtStatement *statement, const FtArg *args);
  */
 extern uint64 ft_run_by_index(FtStatement *statement, const FtArg *args);
 
+/* Both. */
+extern uint64 ft_run_latest_by_index(FtStatement *statement, const FtArg *args);
+
 /*
  * The same for a statement that holds all rows of something against one
  * another, however many there are.

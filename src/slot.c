@@ -73,7 +73,10 @@ ft_slots_create(FtShared *shared, char *memory)
 	shared->launcher.rescan = true;
 	pg_atomic_init_u64(&shared->roles_generation, 1);
 	for (int i = 0; i < shared->max_databases; i++)
+	{
 		pg_atomic_init_u32(&shared->databases[i].pending, 0);
+		pg_atomic_init_u32(&shared->databases[i].place_awaited, 0);
+	}
 }
 
 FtDatabaseSlot *
@@ -116,6 +119,7 @@ ft_slot_free(FtDatabaseSlot *slot)
 
 	memset(slot, 0, sizeof(FtDatabaseSlot));
 	pg_atomic_init_u32(&slot->pending, 0);
+	pg_atomic_init_u32(&slot->place_awaited, 0);
 	slot->next_due = DT_NOEND;
 	slot->prepared_unknown = true;
 }
@@ -409,6 +413,51 @@ ft_wake_executor(Oid dboid, Oid owner)
 		SetLatch(scheduler);
 	else if (!any || (room && !later))
 		ft_wake_owner(dboid, owner);
+}
+
+/*
+ * Somebody has found a queue full, and is about to look once more: who leaves a
+ * place in one from now on has the scheduler look.
+ */
+void
+ft_place_await(Oid dboid)
+{
+	FtDatabaseSlot *slot;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(dboid);
+	if (slot != NULL)
+		(void) pg_atomic_exchange_u32(&slot->place_awaited, 1);
+	LWLockRelease(ft_shared->lock);
+}
+
+/* A place in a queue was left, by what has just been committed. */
+void
+ft_place_left(Oid dboid)
+{
+	FtDatabaseSlot *slot;
+	bool		awaited;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(dboid);
+	awaited = slot != NULL && pg_atomic_exchange_u32(&slot->place_awaited, 0) != 0;
+	LWLockRelease(ft_shared->lock);
+	if (awaited)
+		ft_wake_database(dboid);
+}
+
+/* Is it known that the scheduler looks for work between now and then? */
+bool
+ft_scheduler_looks_by(Oid dboid, TimestampTz look_at, TimestampTz now)
+{
+	FtDatabaseSlot *slot;
+	bool		result;
+
+	LWLockAcquire(ft_shared->lock, LW_SHARED);
+	slot = ft_slot_find(dboid);
+	result = slot != NULL && slot->next_due > now && slot->next_due <= look_at;
+	LWLockRelease(ft_shared->lock);
+	return result;
 }
 
 void

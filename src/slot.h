@@ -100,6 +100,8 @@ typedef struct FtDatabaseSlot
 	FtProcess	scheduler;
 	pg_atomic_uint32 pending;	/* work was made due since the last look; may
 								 * be set under a shared lock */
+	pg_atomic_uint32 place_awaited; /* somebody found a queue full; may be set
+									 * under a shared lock */
 	int			quiesced;		/* commands that want no worker here now */
 	bool		only_quiesced;	/* made by such a command, for nothing else */
 	bool		verified;		/* the launcher has seen that the database may
@@ -189,6 +191,9 @@ extern void ft_wake_database(Oid dboid);
 extern void ft_wake_owner(Oid dboid, Oid owner);
 extern void ft_wake_executor(Oid dboid, Oid owner);
 extern bool ft_wake_waiting_executor(Oid dboid, Oid owner);
+extern void ft_place_await(Oid dboid);
+extern void ft_place_left(Oid dboid);
+extern bool ft_scheduler_looks_by(Oid dboid, TimestampTz look_at, TimestampTz now);
 extern void ft_wake_launcher(bool rescan);
 extern void ft_restart_schedulers(Oid dboid);
 extern void ft_wake_schedulers_waiting_for_executor(void);

@@ -33,6 +33,7 @@
 static bool wake_worker = false;
 static Oid	wake_owner = InvalidOid;
 static List *wake_executors = NIL;	/* of owners' Oid, in TopMemoryContext */
+static bool place_left = false;
 static bool rescan = false;
 static bool roles_changed = false;
 static bool restart_all = false;
@@ -70,6 +71,13 @@ ft_wake_worker_at_end(Oid owner)
 {
 	if (ft_shared != NULL)
 		wake_owner = owner;
+}
+
+void
+ft_place_left_at_commit(void)
+{
+	if (ft_shared != NULL)
+		place_left = true;
 }
 
 void
@@ -164,6 +172,8 @@ end_of_transaction(bool committed)
 			ft_wake_database(MyDatabaseId);
 		foreach(cell, wake_executors)
 			ft_wake_executor(MyDatabaseId, lfirst_oid(cell));
+		if (place_left)
+			ft_place_left(MyDatabaseId);
 		if (roles_changed)
 			ft_roles_changed();
 		if (rescan)
@@ -176,6 +186,7 @@ end_of_transaction(bool committed)
 
 	wake_worker = false;
 	wake_owner = InvalidOid;
+	place_left = false;
 	rescan = false;
 	roles_changed = false;
 	restart_all = false;
@@ -199,9 +210,9 @@ transaction_callback(XactEvent event, void *arg)
 			break;
 
 		case XACT_EVENT_PREPARE:
-			if (wake_worker || OidIsValid(wake_owner) || wake_executors != NIL || roles_changed)
+			if (wake_worker || OidIsValid(wake_owner) || wake_executors != NIL || place_left || roles_changed)
 				ft_two_phase_note(MyDatabaseId, name_key,
-								  wake_worker || OidIsValid(wake_owner) || wake_executors != NIL,
+								  wake_worker || OidIsValid(wake_owner) || wake_executors != NIL || place_left,
 								  roles_changed);
 			wake_owner = InvalidOid;
 			end_of_transaction(false);

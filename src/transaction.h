@@ -24,6 +24,12 @@ extern void ft_wake_worker_at_commit(void);
 extern void ft_wake_executor_at_commit(Oid owner);
 
 /*
+ * Note that the current transaction may leave a place in a queue: when it
+ * commits, and somebody waits for that, the worker of the database is woken.
+ */
+extern void ft_place_left_at_commit(void);
+
+/*
  * What is due for this owner is kept from the worker by the current
  * transaction: when it ends, however that happens, the worker is woken.
  */

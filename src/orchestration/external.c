@@ -14,8 +14,9 @@
  * order in which they became due.  Only lanes of owners that the caller is a
  * member of are looked into, so that others' backlog costs nothing.
  *
- * Locking: a claim takes rows of tasks and then of executions, skipping those
- * that are locked, and waits for none.  A heartbeat locks the task's row only.
+ * Locking: a claim takes the lock of a queue that has limits, for which it waits
+ * no longer than others hold it, rows of tasks and then of executions, skipping
+ * those that are locked, and waits for none.  A heartbeat locks the task's row only.
  * The rest locks the execution's row first, then the task's.
  *
  *-------------------------------------------------------------------------
@@ -34,6 +35,7 @@
 #include "orchestration/external.h"
 #include "orchestration/failure.h"
 #include "orchestration/installation.h"
+#include "orchestration/queue.h"
 #include "orchestration/ready.h"
 #include "orchestration/recovery_plan.h"
 #include "transaction.h"
@@ -230,15 +232,27 @@ claim_next(FunctionCallInfo fcinfo, Oid caller, TimestampTz now, pg_uuid_t *task
 									FT_ARGS(FT_VALUE(PG_GETARG_DATUM(0)), FT_TIME(now),
 											FT_VALUE(ObjectIdGetDatum(caller))));
 	Lane	   *found = palloc(sizeof(Lane) * Max(n, 1));
+	FtQueue    *queue;
 
 	for (uint64 row = 0; row < n; row++)
 	{
 		found[row].owner = ft_column_oid(row, 1);
 		found[row].rank = ft_column_int32(row, 2);
 	}
+	queue = ft_queue_read(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	for (uint64 i = 0; i < n; i++)
 	{
-		if (claim_from_lane(fcinfo, found[i].owner, found[i].rank, now, task_id))
+		TimestampTz look_at;
+		int			room = 0;
+		bool		claimed;
+
+		if (queue != NULL &&
+			(room = ft_queue_enter(queue, found[i].owner, false, &now, &look_at)) == 0)
+			continue;
+		claimed = claim_from_lane(fcinfo, found[i].owner, found[i].rank, now, task_id);
+		if (queue != NULL)
+			ft_queue_leave(queue, claimed ? 1 : 0, room, now);
+		if (claimed)
 			return true;
 	}
 	return false;

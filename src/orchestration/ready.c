@@ -245,6 +245,8 @@ ft_ready_recount(const pg_uuid_t *execution_id, TimestampTz now)
 	Oid			owner;
 	uint64		n;
 
+	/* what has ended otherwise than by its completion may have held one */
+	ft_place_left_at_commit();
 	ft_run(&forget_failed_children, FT_ARGS(FT_UUID(execution_id)));
 	ft_run(&recount_execution, FT_ARGS(FT_UUID(execution_id)));
 	read_result(&goes_on, &run_at, &owner);

@@ -57,6 +57,9 @@ typedef struct FtStepCounted
  */
 extern List *ft_step_claim(TimestampTz now, bool batch);
 
+/* Did limits of queues keep back all that the last ft_step_claim() found? */
+extern bool ft_step_kept_back(void);
+
 /* Claim one due suspect of the current role; NULL: there is none. See suspect.c. */
 extern FtStepClaim *ft_step_claim_suspect(TimestampTz now, const char *suspicion);
 
@@ -89,7 +92,10 @@ extern FtStepClaim *ft_step_go_on(const FtStepClaim *claim, const FtStepCounted 
 extern FtStepClaim *ft_step_end(const FtStepClaim *claim, const FtStepOutcome *outcome,
 								bool may_continue);
 
-/* In the engine: claim one step that has just become due; NULL if it is not. */
+/*
+ * In the engine: claim one step that has just become due; NULL if it is not,
+ * or if its queue has limits.
+ */
 extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now,
 									   MemoryContext context);
 

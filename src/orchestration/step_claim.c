@@ -21,7 +21,12 @@
  * id and by the start of the server that it belonged to; nothing waits for a
  * lease.
  *
- * Locking: rows of tasks, skipping those that are locked; then rows of
+ * A queue with limits is entered before one of its steps is claimed, and left
+ * by who finds no room; see queue_room.c.  A step that has just become due is
+ * gone on with only if its queue has none: else it is claimed as any other.
+ *
+ * Locking: the lock of a queue that has limits, for which no claim waits longer
+ * than others take; rows of tasks, skipping those that are locked; then rows of
  * executions that are to begin, skipping the same way.  So no claim waits for
  * a lock.  By hand both are locked at once, whether the execution is to begin
  * or not.  Giving one back locks the execution's row, and then the task's.
@@ -38,6 +43,7 @@
 #include "errors.h"
 #include "guc.h"
 #include "orchestration/compensation.h"
+#include "orchestration/queue.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
 #include "orchestration/suspect.h"
@@ -51,6 +57,9 @@
 #define DUE		"due_at IS NOT NULL AND execution_mode <> 'external'"
 #define UNSUSPECTED DUE " AND suspicion IS NULL"
 #define RANK	"(- priority::integer)"
+
+/* How many steps are claimed at a time where they have been quick. */
+#define BATCH	20
 
 /*
  * The head of each lane, of one owner or of all; a lane comes after another by
@@ -74,7 +83,7 @@
 
 FT_STATEMENT_NOARGS(all_lanes,
 					LANES("", "owner_oid, queue, " RANK, "lane.owner_oid, lane.queue, lane.rank")
-					"SELECT owner_oid, due_at FROM lane");
+					"SELECT owner_oid, due_at, queue FROM lane");
 FT_STATEMENT(own_lanes,
 			 LANES(" AND owner_oid = $1", "queue, " RANK, "lane.queue, lane.rank")
 			 "SELECT queue, rank, due_at FROM lane WHERE due_at <= $2",
@@ -120,37 +129,50 @@ FT_STATEMENT(own_lanes,
 #define LOCK_EXECUTION "     FOR NO KEY UPDATE OF execution SKIP LOCKED"
 
 FT_STATEMENT(claim_one, CLAIM("", "1", ""), CLAIM_ARGUMENTS);
-FT_STATEMENT(claim_batch, CLAIM("", "20", ""), CLAIM_ARGUMENTS);
+FT_STATEMENT(claim_batch, CLAIM("", CppAsString2(BATCH), ""), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_by_hand, CLAIM(EXECUTION, "1", LOCK_EXECUTION), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_task,
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$3", "$4", "$5", "$6")
-			 " WHERE task.task_id = $1 AND task.due_at <= $2 AND task.suspicion IS NULL" CLAIMED,
-			 UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID);
+			 " WHERE task.task_id = $1 AND task.due_at <= $2 AND task.suspicion IS NULL"
+			 "   AND ($7 IS NULL OR task.queue <> ALL ($7))" CLAIMED,
+			 UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
 FT_STATEMENT(claim_of_execution,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
 			 "   WHERE " DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
+			 "     AND ($6 IS NULL OR queue = $6)"
 			 "   ORDER BY " RANK ", due_at, task_id LIMIT 1"
 			 "     FOR NO KEY UPDATE SKIP LOCKED) "
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$3", "$4", "$5", "NULL", "NULL")
 			 "  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED,
-			 OIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID);
+			 OIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID);
+FT_STATEMENT(queues_of_execution,
+			 "SELECT queue FROM ft.orchestration_tasks"
+			 " WHERE " DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
+			 " GROUP BY queue ORDER BY min(" RANK "), min(due_at), queue",
+			 OIDOID, UUIDOID, TIMESTAMPTZOID);
 FT_STATEMENT(claim_suspect,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
 			 "   WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
+			 "     AND ($8 IS NULL OR queue = $8)"
 			 "   ORDER BY due_at, task_id LIMIT 1"
 			 "     FOR NO KEY UPDATE SKIP LOCKED) "
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$4", "$5", "$6", "$7")
 			 "  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED,
-			 OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID);
+			 OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID);
+FT_STATEMENT(queues_of_suspects,
+			 "SELECT queue FROM ft.orchestration_tasks"
+			 " WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
+			 " GROUP BY queue ORDER BY min(due_at), queue",
+			 OIDOID, TIMESTAMPTZOID, TEXTOID);
 FT_STATEMENT_NOARGS(due_suspects,
-					"SELECT owner_oid, due_at FROM ft.orchestration_tasks"
+					"SELECT owner_oid, due_at, queue FROM ft.orchestration_tasks"
 					" WHERE " DUE " AND suspicion IS NOT NULL ORDER BY due_at, task_id");
-FT_STATEMENT(first_server_suspect,
-			 "SELECT owner_oid FROM ft.orchestration_tasks"
+FT_STATEMENT(server_suspects,
+			 "SELECT owner_oid, due_at, queue FROM ft.orchestration_tasks"
 			 " WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = 'server' AND due_at <= $1"
-			 " ORDER BY due_at, task_id LIMIT 1",
+			 " ORDER BY due_at, task_id",
 			 TIMESTAMPTZOID);
 FT_STATEMENT(begin_executions,
 			 "UPDATE ft.orchestration_executions AS execution"
@@ -259,9 +281,10 @@ begin_claimed(List *claims, bool quick, TimestampTz now)
 		begin(ids, n, now);
 }
 
-/* A lane, and where in it the first step stands that may be claimed. */
+/* Where due steps stand, whose they are, and the first that may be claimed. */
 typedef struct Lane
 {
+	Oid			owner;
 	char	   *queue;
 	int			rank;
 	TimestampTz due_at;
@@ -321,20 +344,52 @@ look_for_lanes(Oid owner, TimestampTz now)
 	lanes_known_until = TimestampTzPlusMilliseconds(now, Min(took * LOOK_SHARE / 1000, LOOK_LIMIT_MS));
 }
 
+/* The last ft_step_claim() found nothing but what limits keep back. */
+static bool kept_back = false;
+
+/*
+ * Enter a queue, where it has limits, for so many steps at a time.  Returns how
+ * many may be claimed, and the room that there is.
+ */
+static int
+enter_queue(FtQueue *queue, Oid owner, TimestampTz *now, int several, int *room)
+{
+	TimestampTz look_at;
+
+	if (queue == NULL)
+		return several;
+	if (queue->closed)
+		return 0;
+	*room = ft_queue_enter(queue, owner, true, now, &look_at);
+	if (*room > 0)
+		return ft_queue_is_wide(queue, *room, several) ? several : 1;
+	queue->closed = true;
+	if (look_at != DT_NOBEGIN)
+		kept_back = true;
+	ft_queue_look_at(look_at, *now);
+	return 0;
+}
+
 /* Claim the first steps of a lane; those claimed are in the given context. */
 static List *
-claim_from_lane(Lane *lane, Oid owner, TimestampTz now, bool batch, MemoryContext context)
+claim_from_lane(Lane *lane, Oid owner, FtQueue *queue, TimestampTz now, bool batch,
+				MemoryContext context)
 {
 	List	   *claims = NIL;
-	uint64		n = ft_run_by_index(ft_my_worker_id == 0 ? &claim_by_hand :
-									batch ? &claim_batch : &claim_one,
-									FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)), FT_TEXT(lane->queue),
-											FT_VALUE(Int32GetDatum(lane->rank)), FT_TIME(now),
-											FT_TEXT(running_status()),
-											FT_VALUE(Int32GetDatum(MyProcPid)),
-											epoch_argument(), worker_argument(),
-											FT_TIME(lane->due_at), FT_UUID(&lane->task_id)));
+	int			room = 0;
+	int			several = enter_queue(queue, owner, &now, batch ? BATCH : 1, &room);
+	uint64		n;
 
+	if (several == 0)
+		return NIL;
+	n = ft_run_by_index(ft_my_worker_id == 0 ? &claim_by_hand :
+						several > 1 ? &claim_batch : &claim_one,
+						FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner)), FT_TEXT(lane->queue),
+								FT_VALUE(Int32GetDatum(lane->rank)), FT_TIME(now),
+								FT_TEXT(running_status()),
+								FT_VALUE(Int32GetDatum(MyProcPid)),
+								epoch_argument(), worker_argument(),
+								FT_TIME(lane->due_at), FT_UUID(&lane->task_id)));
 	for (uint64 row = 0; row < n; row++)
 	{
 		FtStepClaim *claim = read_claim(row, now, context);
@@ -351,12 +406,15 @@ claim_from_lane(Lane *lane, Oid owner, TimestampTz now, bool batch, MemoryContex
 			lane->task_id = claim->task_id;
 		}
 	}
+	if (queue != NULL)
+		ft_queue_leave(queue, n, room, now);
 	return claims;
 }
 
 /* The same of the first lane that has something, in their order. */
 static List *
-claim_from_lanes(Oid owner, TimestampTz now, bool batch, MemoryContext context)
+claim_from_lanes(Oid owner, List *queues, FtQueue **queue, TimestampTz now, bool batch,
+				 MemoryContext context)
 {
 	List	   *claims = NIL;
 	ListCell   *cell;
@@ -364,7 +422,10 @@ claim_from_lanes(Oid owner, TimestampTz now, bool batch, MemoryContext context)
 	list_sort(known_lanes, compare_lanes);
 	foreach(cell, known_lanes)
 	{
-		claims = claim_from_lane(lfirst(cell), owner, now, batch, context);
+		Lane	   *lane = lfirst(cell);
+
+		*queue = ft_queue_find(queues, lane->queue);
+		claims = claim_from_lane(lane, owner, *queue, now, batch, context);
 		if (claims != NIL)
 			break;
 	}
@@ -376,24 +437,107 @@ ft_step_claim(TimestampTz now, bool batch)
 {
 	MemoryContext result_context = CurrentMemoryContext;
 	List	   *claims = NIL;
+	List	   *queues;
+	FtQueue    *queue = NULL;
 	FtEngine	engine;
 
 	/* somebody was renamed, and the scheduler has not looked yet */
 	if (!ft_owners_settled())
 		return NIL;
+	kept_back = false;
 	ft_engine_enter(&engine);
+	queues = ft_queues_read();
 	if (ft_my_worker_id != 0 && lanes_owner == engine.caller && now < lanes_known_until &&
 		lanes_known_until - now <= LOOK_LIMIT_MS * INT64CONST(1000))
-		claims = claim_from_lanes(engine.caller, now, batch, result_context);
+		claims = claim_from_lanes(engine.caller, queues, &queue, now, batch, result_context);
 	if (claims == NIL)
 	{
 		look_for_lanes(engine.caller, now);
-		claims = claim_from_lanes(engine.caller, now, batch, result_context);
+		claims = claim_from_lanes(engine.caller, queues, &queue, now, batch, result_context);
 	}
 	if (claims != NIL)
 		begin_claimed(claims, batch, now);
+	ft_queue_moved_on(claims != NIL ? queue : NULL);
 	ft_engine_leave(&engine);
 	return claims;
+}
+
+bool
+ft_step_kept_back(void)
+{
+	return kept_back;
+}
+
+/* The last result: the first column of each row. */
+static List *
+names_found(uint64 n)
+{
+	List	   *names = NIL;
+
+	for (uint64 row = 0; row < n; row++)
+		names = lappend(names, ft_column_text(row, 1));
+	return names;
+}
+
+/* Claim a step of one queue, or of any with NULL. */
+typedef FtStepClaim *(*ClaimOfQueue) (const char *queue, TimestampTz now, void *what,
+									  MemoryContext context);
+
+/*
+ * Claim a step by something else than its lane: the queues are those that it
+ * may be of, the best first; NIL where none has limits.
+ */
+static FtStepClaim *
+claim_across(List *queues, List *names, Oid owner, TimestampTz now, ClaimOfQueue claim_of_queue,
+			 void *what, MemoryContext context)
+{
+	ListCell   *cell;
+
+	if (queues == NIL)
+	{
+		FtStepClaim *claim = claim_of_queue(NULL, now, what, context);
+
+		if (claim != NULL)
+			ft_queue_moved_on(NULL);
+		return claim;
+	}
+	foreach(cell, names)
+	{
+		FtQueue    *queue = ft_queue_find(queues, lfirst(cell));
+		int			room = 0;
+		FtStepClaim *claim;
+
+		if (enter_queue(queue, owner, &now, 1, &room) == 0)
+			continue;
+		claim = claim_of_queue(lfirst(cell), now, what, context);
+		if (queue != NULL)
+			ft_queue_leave(queue, claim != NULL ? 1 : 0, room, now);
+		if (claim == NULL)
+			continue;
+		ft_queue_moved_on(queue);
+		return claim;
+	}
+	return NULL;
+}
+
+typedef struct SuspectSought
+{
+	Oid			owner;
+	const char *suspicion;
+} SuspectSought;
+
+static FtStepClaim *
+claim_suspect_of_queue(const char *queue, TimestampTz now, void *what, MemoryContext context)
+{
+	SuspectSought *sought = what;
+
+	if (ft_run_by_index(&claim_suspect,
+						FT_ARGS(FT_VALUE(ObjectIdGetDatum(sought->owner)), FT_TIME(now),
+								FT_TEXT(sought->suspicion), FT_TEXT(running_status()),
+								FT_VALUE(Int32GetDatum(MyProcPid)),
+								epoch_argument(), worker_argument(), FT_TEXT(queue))) == 0)
+		return NULL;
+	return read_claim(0, now, context);
 }
 
 /*
@@ -404,21 +548,43 @@ FtStepClaim *
 ft_step_claim_suspect(TimestampTz now, const char *suspicion)
 {
 	MemoryContext result_context = CurrentMemoryContext;
-	FtStepClaim *claim = NULL;
+	FtStepClaim *claim;
+	List	   *queues;
+	List	   *names = NIL;
+	SuspectSought sought;
 	FtEngine	engine;
 
 	ft_engine_enter(&engine);
-	if (ft_run_by_index(&claim_suspect,
-						FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_TIME(now),
-								FT_TEXT(suspicion), FT_TEXT(running_status()),
-								FT_VALUE(Int32GetDatum(MyProcPid)),
-								epoch_argument(), worker_argument())) > 0)
-	{
-		claim = read_claim(0, now, result_context);
+	queues = ft_queues_read();
+	sought.owner = engine.caller;
+	sought.suspicion = suspicion;
+	if (queues != NIL)
+		names = names_found(ft_run(&queues_of_suspects,
+								   FT_ARGS(FT_VALUE(ObjectIdGetDatum(sought.owner)), FT_TIME(now),
+										   FT_TEXT(suspicion))));
+	claim = claim_across(queues, names, sought.owner, now, claim_suspect_of_queue, &sought,
+						 result_context);
+	if (claim != NULL)
 		begin_claimed(list_make1(claim), false, now);
-	}
 	ft_engine_leave(&engine);
 	return claim;
+}
+
+/* The names of queues that have limits; null if none has. */
+static FtArg
+limited_argument(void)
+{
+	List	   *queues = ft_queues_read();
+	Datum	   *names;
+	int			n = 0;
+	ListCell   *cell;
+
+	if (queues == NIL)
+		return FT_NULL;
+	names = palloc(sizeof(Datum) * list_length(queues));
+	foreach(cell, queues)
+		names[n++] = CStringGetTextDatum(((FtQueue *) lfirst(cell))->name);
+	return FT_VALUE(PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)));
 }
 
 FtStepClaim *
@@ -428,7 +594,27 @@ ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext cont
 		ft_run(&claim_task,
 			   FT_ARGS(FT_UUID(task_id), FT_TIME(now), FT_TEXT(running_status()),
 					   FT_VALUE(Int32GetDatum(MyProcPid)),
-					   epoch_argument(), worker_argument())) == 0)
+					   epoch_argument(), worker_argument(), limited_argument())) == 0)
+		return NULL;
+	ft_queue_moves_on();
+	return read_claim(0, now, context);
+}
+
+typedef struct ExecutionSought
+{
+	Oid			owner;
+	const pg_uuid_t *execution_id;
+} ExecutionSought;
+
+static FtStepClaim *
+claim_of_execution_of_queue(const char *queue, TimestampTz now, void *what, MemoryContext context)
+{
+	ExecutionSought *sought = what;
+
+	if (ft_run(&claim_of_execution,
+			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(sought->owner)), FT_UUID(sought->execution_id),
+					   FT_TIME(now), FT_TEXT(running_status()),
+					   FT_VALUE(Int32GetDatum(MyProcPid)), FT_TEXT(queue))) == 0)
 		return NULL;
 	return read_claim(0, now, context);
 }
@@ -437,7 +623,10 @@ FtStepClaim *
 ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 {
 	MemoryContext result_context = CurrentMemoryContext;
-	FtStepClaim *claim = NULL;
+	FtStepClaim *claim;
+	List	   *queues;
+	List	   *names = NIL;
+	ExecutionSought sought;
 	FtExecution execution;
 	FtEngine	engine;
 
@@ -448,13 +637,17 @@ ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 	 * have the execution before the task, as all others do.
 	 */
 	ft_execution_lock(&execution, execution_id, engine.caller);
-	if (ft_run(&claim_of_execution,
-			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(engine.caller)), FT_UUID(execution_id), FT_TIME(now),
-					   FT_TEXT(running_status()), FT_VALUE(Int32GetDatum(MyProcPid)))) > 0)
-	{
-		claim = read_claim(0, now, result_context);
+	queues = ft_queues_read();
+	sought.owner = engine.caller;
+	sought.execution_id = execution_id;
+	if (queues != NIL)
+		names = names_found(ft_run(&queues_of_execution,
+								   FT_ARGS(FT_VALUE(ObjectIdGetDatum(sought.owner)),
+										   FT_UUID(execution_id), FT_TIME(now))));
+	claim = claim_across(queues, names, sought.owner, now, claim_of_execution_of_queue, &sought,
+						 result_context);
+	if (claim != NULL)
 		begin_claimed(list_make1(claim), false, now);
-	}
 	ft_engine_leave(&engine);
 	return claim;
 }
@@ -469,29 +662,64 @@ add_owner(List *owners, Oid owner, TimestampTz due_at, TimestampTz now, Timestam
 	return owners;
 }
 
+/* The last result: owner_oid, due_at and queue of each row. */
+static List *
+lanes_found(uint64 n)
+{
+	List	   *lanes = NIL;
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		Lane	   *lane = palloc0(sizeof(Lane));
+
+		lane->owner = ft_column_oid(row, 1);
+		lane->due_at = ft_column_time(row, 2);
+		lane->queue = ft_column_text(row, 3);
+		lanes = lappend(lanes, lane);
+	}
+	return lanes;
+}
+
+/* When the head of a lane can be started: not before its queue lets it. */
+static TimestampTz
+can_start_at(const Lane *lane, List *queues, TimestampTz now)
+{
+	FtQueue    *queue = ft_queue_find(queues, lane->queue);
+
+	if (queue == NULL || lane->due_at > now)
+		return lane->due_at;
+	return ft_queue_opens_at(queue, lane->owner, now);
+}
+
 List *
 ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
 {
 	List	   *owners = NIL;
 	bool		settled = true;
-	uint64		n = ft_run_by_index(&all_lanes, NULL);
+	List	   *queues = ft_queues_read();
+	List	   *lanes = lanes_found(ft_run_by_index(&all_lanes, NULL));
+	ListCell   *cell;
 
 	*next_due = DT_NOEND;
-	for (uint64 row = 0; row < n; row++)
+	foreach(cell, lanes)
 	{
-		TimestampTz due_at = ft_column_time(row, 2);
+		Lane	   *lane = lfirst(cell);
 
-		owners = add_owner(owners, ft_column_oid(row, 1), due_at, now, next_due);
-		if (ft_shared != NULL && due_at <= ft_shared->started_at)
+		owners = add_owner(owners, lane->owner, can_start_at(lane, queues, now), now, next_due);
+		if (ft_shared != NULL && lane->due_at <= ft_shared->started_at)
 			settled = false;
 	}
 	if (settled && ft_shared != NULL && ft_suspect_claims_must_last() &&
 		!ft_compensation_waiting_since(ft_shared->started_at))
 		ft_suspect_settled();
 
-	n = ft_run_by_index(&due_suspects, NULL);
-	for (uint64 row = 0; row < n; row++)
-		owners = add_owner(owners, ft_column_oid(row, 1), ft_column_time(row, 2), now, next_due);
+	lanes = lanes_found(ft_run_by_index(&due_suspects, NULL));
+	foreach(cell, lanes)
+	{
+		Lane	   *lane = lfirst(cell);
+
+		owners = add_owner(owners, lane->owner, can_start_at(lane, queues, now), now, next_due);
+	}
 	return owners;
 }
 
@@ -500,10 +728,22 @@ ft_step_suspect_owner(TimestampTz now)
 {
 	FtEngine	engine;
 	Oid			owner = InvalidOid;
+	List	   *queues;
+	List	   *suspects;
+	ListCell   *cell;
 
 	ft_engine_enter(&engine);
-	if (ft_run_by_index(&first_server_suspect, FT_ARGS(FT_TIME(now))) > 0)
-		owner = ft_column_oid(0, 1);
+	queues = ft_queues_read();
+	suspects = lanes_found(ft_run_by_index(&server_suspects, FT_ARGS(FT_TIME(now))));
+	foreach(cell, suspects)
+	{
+		Lane	   *suspect = lfirst(cell);
+
+		if (can_start_at(suspect, queues, now) > now)
+			continue;
+		owner = suspect->owner;
+		break;
+	}
 	ft_engine_leave(&engine);
 	return owner;
 }

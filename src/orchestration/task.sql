@@ -91,8 +91,12 @@ CREATE INDEX idx_tasks_due_external ON ft.orchestration_tasks
 -- what they were given, by when they must have been heard of
 CREATE INDEX idx_tasks_leased ON ft.orchestration_tasks (leased_until)
     WHERE status = 'RUNNING' AND leased_until IS NOT NULL;
--- what was started, by whom: small, looked at when a worker is lost
-CREATE INDEX idx_tasks_running ON ft.orchestration_tasks (worker_epoch, worker_id)
+-- the same by queue, of which so many may run
+CREATE INDEX idx_tasks_leased_queue ON ft.orchestration_tasks (queue, owner_oid)
+    WHERE status = 'RUNNING' AND leased_until IS NOT NULL;
+-- what was started: small, counted for queues with limits, and looked at when a
+-- worker is lost
+CREATE INDEX idx_tasks_running ON ft.orchestration_tasks (queue, owner_oid, worker_epoch, worker_id)
     WHERE status = 'RUNNING' AND worker_id IS NOT NULL;
 
 -- the next compensation of an execution

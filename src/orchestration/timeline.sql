@@ -134,6 +134,25 @@ SELECT step.queue, step.execution_mode,
  GROUP BY step.queue, step.execution_mode
  ORDER BY step.queue, step.execution_mode;
 
+-- The same by queue, with what limits it.
+CREATE VIEW ft.queues WITH (security_invoker = true) AS
+SELECT queue, coalesce(l.paused, false) AS paused, l.max_running, l.max_running_per_owner,
+       l.rate_limit, l.rate_period,
+       coalesce(l.running, s.running, 0) AS running, l.started,
+       coalesce(s.due, 0) AS due, s.oldest_due, coalesce(s.later, 0) AS later,
+       CASE WHEN s.due IS NULL OR s.due = 0 THEN NULL
+            WHEN l.paused THEN 'paused'
+            WHEN l.running >= l.max_running THEN 'max_running'
+            WHEN l.next_start > clock_timestamp() THEN 'rate_limit'
+            WHEN s.running >= l.max_running_per_owner THEN 'max_running_per_owner'
+            ELSE 'worker'
+       END AS waits_for
+  FROM ft.limited_queues() AS l
+  FULL JOIN (SELECT m.queue, sum(m.due)::bigint AS due, max(m.oldest_due) AS oldest_due,
+                    sum(m.later)::bigint AS later, sum(m.running)::bigint AS running
+               FROM ft.orchestration_metrics AS m GROUP BY m.queue) AS s USING (queue)
+ ORDER BY queue;
+
 CREATE VIEW ft.orchestration_summary WITH (security_invoker = true) AS
 SELECT e.status, count(*) AS executions,
        count(e.paused_at) AS paused, count(e.parked_reason) AS parked,
@@ -158,11 +177,13 @@ COMMENT ON FUNCTION ft.orchestration_timeline(uuid) IS
 'what happened to an execution, in order: attempts, failures, checkpoints, recoveries, compensations, with how long each took';
 COMMENT ON VIEW ft.orchestration_metrics IS
 'steps that are due, will be, and run, by queue; of the executions that one may see';
+COMMENT ON VIEW ft.queues IS
+'queues that have limits or something to do: their limits, what runs, what is due, and what that waits for';
 COMMENT ON VIEW ft.orchestration_summary IS
 'how many executions are in which status; reads all of them that one may see';
 
 COMMENT ON VIEW ft.executions IS
 'executions with the names of their orchestrations, their age and what holds them up, to look for one';
 
-GRANT SELECT ON ft.executions, ft.orchestration_metrics, ft.orchestration_summary TO PUBLIC;
+GRANT SELECT ON ft.executions, ft.orchestration_metrics, ft.queues, ft.orchestration_summary TO PUBLIC;
 

@@ -43,6 +43,7 @@
 #include "guc.h"
 #include "orchestration/compensation.h"
 #include "orchestration/owner.h"
+#include "orchestration/queue.h"
 #include "orchestration/step.h"
 #include "orchestration/step_alone.h"
 #include "orchestration/step_group.h"
@@ -269,6 +270,8 @@ claim_compensation(Executor *self)
 		ft_compensation_claim(GetCurrentTimestamp(),
 							  self->alone ? FT_COMPENSATIONS_SUSPECT : FT_COMPENSATIONS_UNSUSPECTED,
 							  &self->compensation);
+	if (self->has_compensation)
+		ft_queue_moved_on(NULL);
 	ft_worker_commit();
 	MemoryContextSwitchTo(self->context);
 	return self->has_compensation;
@@ -720,7 +723,7 @@ ft_executor_main(Datum main_arg)
 	}
 
 	release_steps(&self);
-	fruitless = !self.worked && !role_changed;
+	fruitless = !self.worked && !role_changed && !ft_step_kept_back();
 	leaving = true;
 	proc_exit(0);
 }

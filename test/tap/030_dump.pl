@@ -29,6 +29,7 @@ $node->safe_psql('origin', q{
 	CREATE TABLE undone (what text);
 	GRANT INSERT ON undone TO alice, bob;
 	SELECT ft.set_failure_rule('PY001', 'TRANSIENT', 'network', 'ours');
+	SELECT ft.set_queue('ours', 3, 2, 1, '1 hour'), ft.pause_queue('ours');
 });
 
 # One execution in flight for each of two owners, and one that has finished.
@@ -59,12 +60,13 @@ $node->safe_psql('origin', q{
 my $everything = q{
 	SELECT to_jsonb(e) - 'owner_oid' FROM ft.orchestration_executions AS e
 	UNION ALL SELECT to_jsonb(r) FROM ft.changed_failure_rules AS r
+	UNION ALL SELECT to_jsonb(q) FROM ft.queue_limits AS q
 	UNION ALL SELECT to_jsonb(t) FROM ft.orchestration_tasks AS t
 	UNION ALL SELECT to_jsonb(c) FROM ft.orchestration_checkpoints AS c
 	UNION ALL SELECT to_jsonb(f) FROM ft.orchestration_failures AS f
 	ORDER BY 1};
 my $before = $node->safe_psql('origin', $everything);
-is(scalar(split /\n/, $before), 3 + 5 + 5 + 2 + 1, 'there is something to carry');
+is(scalar(split /\n/, $before), 3 + 5 + 5 + 2 + 1 + 1, 'there is something to carry');
 
 sub check_paused
 {
