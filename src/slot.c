@@ -366,53 +366,85 @@ ft_look_at(const FtDatabaseSlot *slot, TimestampTz now)
 }
 
 /*
- * A step of an owner has become due.  An executor of his that waits for work
- * is woken.  Those that are busy look for more by themselves before they wait;
- * the scheduler comes only into it where there is none at all, or where there
- * may be room for one more.  If it has looked just before it does so again a
- * little later: whoever is busy may be at what takes long.
+ * Have the scheduler look for what is due and nobody is at: at once, unless it
+ * has looked just now; then a moment later.
  */
-void
-ft_wake_executor(Oid dboid, Oid owner)
+static void
+look_soon(Oid dboid)
 {
 	FtDatabaseSlot *slot;
-	Latch	   *latch;
-	Latch	   *scheduler = NULL;
-	bool		any = false;
-	bool		room = false;
-	bool		later = false;
+	Latch	   *latch = NULL;
+	bool		known = false;
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
-	latch = take_waiting_executor(dboid, owner);
-	for (int i = 0; i < ft_shared->max_executors && latch == NULL; i++)
-	{
-		FtExecutorSlot *executor = &ft_shared->executors[i];
-
-		if (!OidIsValid(executor->dboid))
-			room = true;
-		else if (executor->dboid == dboid && executor->owner == owner)
-			any = true;
-	}
 	slot = ft_slot_find(dboid);
-	if (latch == NULL && any && room && slot != NULL && slot->scheduler.latch != NULL)
+	if (slot != NULL && slot->scheduler.latch != NULL)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-
-		later = slot->last_tick <= now &&
-			!TimestampDifferenceExceeds(slot->last_tick, now,
-										look_interval(slot));
-		if (later && !slot->look)
-			scheduler = slot->scheduler.latch;
-		slot->look = slot->look || later;
+		known = true;
+		if (!slot->look)
+			latch = slot->scheduler.latch;
+		slot->look = true;
 	}
 	LWLockRelease(ft_shared->lock);
 
 	if (latch != NULL)
 		SetLatch(latch);
-	else if (scheduler != NULL)
-		SetLatch(scheduler);
-	else if (!any || (room && !later))
+	else if (!known)
+		ft_wake_database(dboid);
+}
+
+/*
+ * Wake up to so many executors of an owner that wait for work; returns how many
+ * were.  *any is whether he has one at all, *room whether he might have one
+ * more.
+ */
+static int64
+wake_waiting_executors(Oid dboid, Oid owner, int64 wanted, bool *any, bool *room)
+{
+	int64		woken = 0;
+
+	*any = *room = false;
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	while (woken < wanted)
+	{
+		Latch	   *latch = take_waiting_executor(dboid, owner);
+
+		if (latch == NULL)
+			break;
+		SetLatch(latch);
+		woken++;
+	}
+	for (int i = 0; i < ft_shared->max_executors && woken < wanted; i++)
+	{
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if (!OidIsValid(executor->dboid))
+			*room = true;
+		else if (executor->dboid == dboid && executor->owner == owner)
+			*any = true;
+	}
+	LWLockRelease(ft_shared->lock);
+	return woken;
+}
+
+/*
+ * Steps of an owner have become due.  Executors of his that wait for work are
+ * woken.  Those that are busy look for more by themselves before they wait;
+ * the scheduler comes only into it where there is none at all, or where there
+ * may be room for one more.
+ */
+void
+ft_wake_executor(Oid dboid, Oid owner, int64 steps)
+{
+	bool		any;
+	bool		room;
+
+	if (wake_waiting_executors(dboid, owner, steps, &any, &room) >= steps)
+		return;
+	if (!any)
 		ft_wake_owner(dboid, owner);
+	else if (room)
+		look_soon(dboid);
 }
 
 /*
@@ -431,19 +463,26 @@ ft_place_await(Oid dboid)
 	LWLockRelease(ft_shared->lock);
 }
 
-/* A place in a queue was left, by what has just been committed. */
+/*
+ * A place in a queue was left, by what has just been committed for this owner.
+ * It may be for him, or for others.
+ */
 void
-ft_place_left(Oid dboid)
+ft_place_left(Oid dboid, Oid owner)
 {
 	FtDatabaseSlot *slot;
 	bool		awaited;
+	bool		any;
+	bool		room;
 
 	LWLockAcquire(ft_shared->lock, LW_SHARED);
 	slot = ft_slot_find(dboid);
 	awaited = slot != NULL && pg_atomic_exchange_u32(&slot->place_awaited, 0) != 0;
 	LWLockRelease(ft_shared->lock);
-	if (awaited)
-		ft_wake_database(dboid);
+	if (!awaited)
+		return;
+	(void) wake_waiting_executors(dboid, owner, 1, &any, &room);
+	look_soon(dboid);
 }
 
 /* Is it known that the scheduler looks for work between now and then? */

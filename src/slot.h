@@ -109,8 +109,8 @@ typedef struct FtDatabaseSlot
 	bool		unwanted;		/* it may not: the slot is to be freed */
 	bool		leave;			/* the scheduler is to leave and come back */
 	bool		waits_for_executor; /* due work found no executor */
-	bool		look;			/* the same, right after the last look: the
-								 * next is not to be long in coming */
+	bool		look;			/* something may be due that nobody is at: the
+								 * next look is not to be long in coming */
 	bool		suspects_first; /* only what runs suspects may run, see pool.c */
 	bool		settled;		/* all that was due at the start is claimed,
 								 * or was: see ft_suspect_settled() */
@@ -189,10 +189,10 @@ extern void ft_last_error_set(FtLastError *error, int sqlstate,
 /* the callers of these do not */
 extern void ft_wake_database(Oid dboid);
 extern void ft_wake_owner(Oid dboid, Oid owner);
-extern void ft_wake_executor(Oid dboid, Oid owner);
+extern void ft_wake_executor(Oid dboid, Oid owner, int64 steps);
 extern bool ft_wake_waiting_executor(Oid dboid, Oid owner);
 extern void ft_place_await(Oid dboid);
-extern void ft_place_left(Oid dboid);
+extern void ft_place_left(Oid dboid, Oid owner);
 extern bool ft_scheduler_looks_by(Oid dboid, TimestampTz look_at, TimestampTz now);
 extern void ft_wake_launcher(bool rescan);
 extern void ft_restart_schedulers(Oid dboid);

@@ -33,6 +33,7 @@
 static bool wake_worker = false;
 static Oid	wake_owner = InvalidOid;
 static List *wake_executors = NIL;	/* of owners' Oid, in TopMemoryContext */
+static int64 steps_due = 0;		/* for all of these */
 static bool place_left = false;
 static bool rescan = false;
 static bool roles_changed = false;
@@ -60,10 +61,12 @@ ft_wake_worker_at_commit(void)
 }
 
 void
-ft_wake_executor_at_commit(Oid owner)
+ft_wake_executor_at_commit(Oid owner, int64 steps)
 {
-	if (ft_shared != NULL)
-		wake_executors = remember(wake_executors, owner);
+	if (ft_shared == NULL)
+		return;
+	wake_executors = remember(wake_executors, owner);
+	steps_due += steps;
 }
 
 void
@@ -171,9 +174,9 @@ end_of_transaction(bool committed)
 		if (wake_worker)
 			ft_wake_database(MyDatabaseId);
 		foreach(cell, wake_executors)
-			ft_wake_executor(MyDatabaseId, lfirst_oid(cell));
+			ft_wake_executor(MyDatabaseId, lfirst_oid(cell), steps_due);
 		if (place_left)
-			ft_place_left(MyDatabaseId);
+			ft_place_left(MyDatabaseId, GetSessionUserId());
 		if (roles_changed)
 			ft_roles_changed();
 		if (rescan)
@@ -187,6 +190,7 @@ end_of_transaction(bool committed)
 	wake_worker = false;
 	wake_owner = InvalidOid;
 	place_left = false;
+	steps_due = 0;
 	rescan = false;
 	roles_changed = false;
 	restart_all = false;

@@ -18,10 +18,10 @@
 extern void ft_wake_worker_at_commit(void);
 
 /*
- * The same for steps of one owner: an executor that waits for work is woken,
- * or, where there is none, the worker of the database.
+ * The same for so many steps of one owner: as many executors are woken that
+ * wait for work, and, where there are fewer, the worker of the database.
  */
-extern void ft_wake_executor_at_commit(Oid owner);
+extern void ft_wake_executor_at_commit(Oid owner, int64 steps);
 
 /*
  * Note that the current transaction may leave a place in a queue: when it

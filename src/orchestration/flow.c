@@ -251,7 +251,7 @@ fan_out(const FtStepClaim *claim, FtStepData *data, Datum items, int count)
 		   FT_ARGS(FT_UUID(&claim->task_id), FT_VALUE(items),
 				   FT_VALUE(BoolGetDatum(goes_on)), FT_TIME(now)));
 	if (goes_on)
-		ft_wake_executor_at_commit(owner);
+		ft_wake_executor_at_commit(owner, count);
 	ft_engine_leave(&engine);
 }
 

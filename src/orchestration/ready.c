@@ -149,16 +149,17 @@ FT_STATEMENT(set_lost,
 void
 ft_ready_wake(uint64 n, int due_column, Oid owner)
 {
-	bool		due = false;
+	int64		due = 0;
 	bool		due_later = false;
 
 	for (uint64 row = 0; row < n; row++)
 	{
-		due = due || ft_column_bool(row, due_column);
+		if (ft_column_bool(row, due_column))
+			due++;
 		due_later = due_later || ft_column_bool(row, due_column + 1);
 	}
-	if (due)
-		ft_wake_executor_at_commit(owner);
+	if (due > 0)
+		ft_wake_executor_at_commit(owner, due);
 	/* who sleeps until the next is due has to know of this one */
 	if (due_later)
 		ft_wake_worker_at_commit();

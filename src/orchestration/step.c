@@ -165,7 +165,7 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 			due--;
 	}
 	if (due > 0)
-		ft_wake_executor_at_commit(GetSessionUserId());
+		ft_wake_executor_at_commit(GetSessionUserId(), due);
 	return successor;
 }
 

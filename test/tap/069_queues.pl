@@ -136,6 +136,26 @@ sql(q{SELECT ft.resume_queue('narrow'), ft.reset_queue('narrow')});
 all_done('resumed, without limits');
 
 #
+# What becomes due at once while executors wait for work is worked at once.
+#
+foreach my $round (1 .. 3)
+{
+    forget();
+    sql(q{INSERT INTO gate VALUES ('one')});
+    as('alice', q{SELECT count(ft.submit('SELECT wait_at(''one'')')) FROM generate_series(1, 8)});
+    await(q{count(*) = 8 FROM ft.orchestration_tasks WHERE status = 'RUNNING'}, "$round: by as many executors");
+    sql('DELETE FROM gate');
+    all_done('and done');
+}
+# One after the other, each in a transaction of its own, is the same.
+forget();
+sql(q{INSERT INTO gate VALUES ('one')});
+as('alice', q{SELECT ft.submit('SELECT wait_at(''one'')');} x 8);
+await(q{count(*) = 8 FROM ft.orchestration_tasks WHERE status = 'RUNNING'}, 'one after the other, too');
+sql('DELETE FROM gate');
+all_done('and done');
+
+#
 # A full queue is not looked at again and again.
 #
 forget();
@@ -223,6 +243,16 @@ sql('SELECT pg_terminate_backend(worker_pid) FROM ft.orchestration_tasks WHERE w
 await(q{max(losses) = 1 FROM ft.orchestration_tasks}, 'and is lost with its executor');
 sql('DELETE FROM gate');
 all_done('the others go on');
+forget();
+sql(q{SELECT ft.set_queue('narrow', max_running => 3); INSERT INTO gate VALUES ('one')});
+as('alice', q{SELECT count(ft.submit($$SELECT wait_at('one'); SELECT peers(0.02)$$, queue => 'narrow')) FROM generate_series(1, 60)});
+await(q{running = 3 FROM ft.queues}, 'three run');
+sql('DELETE FROM gate');
+kill 'KILL', sql(q{SELECT pid FROM ft.worker_status() WHERE worker = 'executor' AND state = 'running' LIMIT 1});
+$node->poll_query_until('postgres', 'SELECT true');
+all_done('after kill -9 of an executor all are done');
+is(most_peers('narrow'), 3, 'and no more than three at a time');
+
 #
 # A rate: no window of its length has more; what waits for it is started by
 # itself; a restart does not forget.
