@@ -297,16 +297,25 @@ static MemoryContext lanes_context = NULL;
 static Oid	lanes_owner = InvalidOid;
 static TimestampTz lanes_known_until = 0;
 
+/* The queue that this process has claimed from last. */
+static char last_queue[FT_NAME_LIMIT + 1] = "";
+
+/*
+ * The highest priority first; of the same, queues come one after the other, so
+ * that none waits for all that stands in another.
+ */
 static int
 compare_lanes(const ListCell *a, const ListCell *b)
 {
 	const Lane *one = lfirst(a);
 	const Lane *other = lfirst(b);
+	bool		one_had_its_turn = strcmp(one->queue, last_queue) <= 0;
+	bool		other_had_its_turn = strcmp(other->queue, last_queue) <= 0;
 
 	if (one->rank != other->rank)
 		return one->rank < other->rank ? -1 : 1;
-	if (one->due_at != other->due_at)
-		return one->due_at < other->due_at ? -1 : 1;
+	if (one_had_its_turn != other_had_its_turn)
+		return other_had_its_turn ? -1 : 1;
 	return strcmp(one->queue, other->queue);
 }
 
@@ -426,8 +435,10 @@ claim_from_lanes(Oid owner, List *queues, FtQueue **queue, TimestampTz now, bool
 
 		*queue = ft_queue_find(queues, lane->queue);
 		claims = claim_from_lane(lane, owner, *queue, now, batch, context);
-		if (claims != NIL)
-			break;
+		if (claims == NIL)
+			continue;
+		strlcpy(last_queue, lane->queue, sizeof(last_queue));
+		break;
 	}
 	return claims;
 }
