@@ -170,6 +170,7 @@ ISOLATION = \
 	run_steps \
 	lost \
 	external \
+	queue \
 	signal \
 	child \
 	dead_tuples_locks \

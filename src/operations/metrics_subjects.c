@@ -108,7 +108,14 @@
 	"    ('steps_due', m.due::float8), ('steps_later', m.later::float8)," \
 	"    ('steps_running', m.running::float8)," \
 	"    ('step_oldest_due_seconds', coalesce(" EPOCH("m.oldest_due") ", 0))," \
-	"    ('step_longest_running_seconds', coalesce(" EPOCH("m.longest_running") ", 0))) AS v (name, value)"
+	"    ('step_longest_running_seconds', coalesce(" EPOCH("m.longest_running") ", 0))) AS v (name, value)" \
+	" UNION ALL " \
+	"SELECT v.name, jsonb_build_object('queue', q.queue), v.value" \
+	"  FROM ft.limited_queues() AS q, LATERAL (VALUES" \
+	"    ('queue_paused', q.paused::int::float8), ('queue_max_running', q.max_running::float8)," \
+	"    ('queue_rate_limit', q.rate_limit::float8)," \
+	"    ('queue_started', q.started::float8)) AS v (name, value)" \
+	" WHERE v.value IS NOT NULL"
 
 #define WORKER_QUERY \
 	"WITH w AS MATERIALIZED (" \
@@ -178,6 +185,10 @@ const FtMetric ft_metrics[] = {
 	{"failures_unrecovered", "Failures of orchestrations that are not recovered."},
 	{"failures_given_up", "Failures of orchestrations that are not recovered and not tried any more."},
 	{"failure_oldest_seconds", "Age of the oldest failure that is not recovered; 0 if there is none."},
+	{"queue_paused", "Whether a queue is paused."},
+	{"queue_max_running", "How many steps of a queue may run at a time."},
+	{"queue_rate_limit", "How many steps of a queue may be started within its period."},
+	{"queue_started", "Steps of a queue started within its period."},
 	{"steps_due", "Steps of orchestrations that could run now and wait for an executor or a worker."},
 	{"steps_later", "Steps of orchestrations that will be due at a later time."},
 	{"steps_running", "Steps of orchestrations that run."},
