@@ -17,6 +17,8 @@ fault_tolerance.recovery_backoff = '10ms'
 fault_tolerance.max_executors = 8
 max_worker_processes = 20
 restart_after_crash = on
+# one that leaves has the scheduler look: nobody is to be woken by that
+fault_tolerance.executor_idle_timeout = '1h'
 });
 $node->start;
 $node->safe_psql(
