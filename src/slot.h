@@ -117,12 +117,12 @@ typedef struct FtDatabaseSlot
 	bool		prepared_unknown;	/* see two_phase.c */
 	TimestampTz last_tick;
 	TimestampTz next_due;		/* DT_NOEND: when woken */
-	int			look_interval;	/* ms after a tick in which steps that become due
-								 * need no further one: longer where looking
-								 * takes long */
+	int			look_interval;	/* ms after a tick in which steps that become
+								 * due need no further one: longer where
+								 * looking takes long */
 	TimestampTz last_retention;
-	uint64		dismissed_below;	/* workers up to this id were sent away by a
-									 * command */
+	uint64		dismissed_below;	/* workers up to this id were sent away by
+									 * a command */
 	uint64		roles_checked;	/* generation of roles that owners were held
 								 * against; 0: none */
 	TimestampTz retry_at;		/* no scheduler is started before */
@@ -156,10 +156,11 @@ typedef struct FtExecutorSlot
 	int64		executed;		/* executions of this process */
 	bool		leave;			/* settings that it has read at its start have
 								 * changed */
-	pg_uuid_t	task_id;		/* the step it is at, while one of these two is
-								 * so */
+	pg_uuid_t	task_id;		/* the step it is at, while one of these two
+								 * is so */
 	int			waiting_steps;	/* claimed by it and not begun */
-	bool		unbegun;		/* its execution does not say that it has begun */
+	bool		unbegun;		/* its execution does not say that it has
+								 * begun */
 	TimestampTz claimed_at;
 	bool		revoked;		/* these were given back meanwhile */
 	FtRunning	running;

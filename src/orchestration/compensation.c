@@ -514,8 +514,8 @@ ft_compensation_failed(const FtCompensationClaim *claim, const ErrorData *error)
 	ft_engine_enter(&engine);
 	if (lock_claimed(claim, &execution, &task_name, &failures))
 		blame(&execution, &claim->task_id, task_name, failures + 1,
-			   pstrdup(unpack_sql_state(error->sqlerrcode)),
-			   error->message ? error->message : "missing error text");
+			  pstrdup(unpack_sql_state(error->sqlerrcode)),
+			  error->message ? error->message : "missing error text");
 	ft_engine_leave(&engine);
 }
 

@@ -42,7 +42,7 @@ FT_STATEMENT(update_tasks,
 			 "       failures = change.failures,"
 			 "       next_attempt_at = nullif(change.next_attempt_at, '-infinity'),"
 			 "       leased_until = NULL,"
-			 /* the run that is not over is not to be undone */
+ /* the run that is not over is not to be undone */
 			 "       iteration = CASE WHEN change.status = 'COMPENSATING'"
 			 "                             AND task.status IN ('PENDING', 'RUNNING', 'FAILED')"
 			 "                        THEN task.iteration - 1 ELSE task.iteration END,"

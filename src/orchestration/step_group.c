@@ -397,7 +397,7 @@ ft_step_run_group(List *claims, MemoryContext run_context, List **successors)
 	{
 		FtStepClaim *claim = members[i].claim;
 		FtStepClaim *successor = ft_step_go_on(claim, &counts[members[i].execution].counted, now,
-												   members[i].has_successors, true);
+											   members[i].has_successors, true);
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
 		done = lappend(done, claim);

@@ -99,8 +99,8 @@ typedef struct Overdue
 {
 	uint64		worker_id;
 	pg_uuid_t	task_id;
-	bool		waiting;		/* it has claimed others, which are to be taken
-								 * from it */
+	bool		waiting;		/* it has claimed others, which are to be
+								 * taken from it */
 	bool		unbegun;
 	TimestampTz claimed_at;
 } Overdue;

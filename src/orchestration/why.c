@@ -83,26 +83,26 @@ find_obstacle(void)
 
 	if (paused != NULL)
 		return (Obstacle)
-		{
-			paused, "A superuser, when they are to go on here: SELECT ft.adopt();"
-		};
+	{
+		paused, "A superuser, when they are to go on here: SELECT ft.adopt();"
+	};
 	if (RecoveryInProgress())
 		return (Obstacle)
-		{
-			"this server is a standby", "Steps are run by the primary."
-		};
+	{
+		"this server is a standby", "Steps are run by the primary."
+	};
 	if (ft_shared == NULL)
 		return (Obstacle)
-		{
-			"the library is not preloaded, so there are no background workers",
-				"Preload it and restart the server; or the owner runs what is due: SELECT ft.run_steps();"
-		};
+	{
+		"the library is not preloaded, so there are no background workers",
+			"Preload it and restart the server; or the owner runs what is due: SELECT ft.run_steps();"
+	};
 	if (!ft_workers)
 		return (Obstacle)
-		{
-			"fault_tolerance.workers is off",
-				"Set it to on and restart the server; or the owner runs what is due: SELECT ft.run_steps();"
-		};
+	{
+		"fault_tolerance.workers is off",
+			"Set it to on and restart the server; or the owner runs what is due: SELECT ft.run_steps();"
+	};
 	return obstacle_of_slot();
 }
 

@@ -204,7 +204,11 @@ reset_session(void)
 	DropAllPreparedStatements();
 	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
-	/* deleting from catalogs takes a snapshot, as in RemoveTempRelationsCallback */
+
+	/*
+	 * deleting from catalogs takes a snapshot, as in
+	 * RemoveTempRelationsCallback
+	 */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
 	PopActiveSnapshot();

@@ -323,7 +323,10 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 			}
 		}
 
-		/* What all executors of its owner are too busy for gets a further one. */
+		/*
+		 * What all executors of its owner are too busy for gets a further
+		 * one.
+		 */
 		foreach(cell, owners)
 		{
 			if (waits)
