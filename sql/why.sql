@@ -105,6 +105,26 @@ SELECT ft.run_compensations(:'execution');
 SELECT * FROM why(:'execution', true);
 \x off
 
+-- Kept back by the limits of a queue.
+SELECT ft.submit('SELECT 1', queue => 'narrow') AS first \gset
+SELECT ft.submit('SELECT 1', queue => 'narrow', execution_mode => 'external') AS second \gset
+SELECT ft.pause_queue('narrow');
+SELECT waits_for, until, detail, what_to_do FROM why(:'first', true);
+SELECT waits_for, detail FROM why(:'second', true);
+SELECT ft.resume_queue('narrow');
+SELECT ft.set_queue('narrow', max_running => 1);
+SELECT waits_for FROM why(:'first', true);
+SELECT task_name IS NOT NULL AS claimed FROM ft.claim_task('narrow', 'a program');
+SELECT waits_for, until, detail, what_to_do FROM why(:'first', true);
+SELECT ft.set_queue('narrow', max_running_per_owner => 1);
+SELECT waits_for, detail FROM why(:'first', true);
+SELECT ft.set_queue('narrow', rate_limit => 1, rate_period => '1 hour');
+SELECT ft.submit('SELECT 1', queue => 'narrow', execution_mode => 'external') IS NOT NULL AS third;
+SELECT task_name IS NOT NULL AS claimed FROM ft.claim_task('narrow', 'a program');
+SELECT waits_for, until, detail FROM why(:'first', true);
+SELECT ft.reset_queue('narrow');
+SELECT waits_for FROM why(:'first', true);
+
 -- Everybody sees his own.
 CREATE ROLE regress_ft_curious;
 GRANT USAGE ON SCHEMA ft TO regress_ft_curious;

@@ -53,6 +53,25 @@ BEGIN ATOMIC
                               SELECT FROM ft.orchestration_tasks AS needed
                                WHERE needed.execution_id = t.execution_id AND needed.task_name = name
                                  AND needed.status NOT IN ('COMPLETED', 'SKIPPED') LIMIT 1) AS missing))
+    ), kept_back AS MATERIALIZED (
+        -- due tasks that the limits of their queues keep back
+        SELECT t.task_id, q.queue, q.paused,
+               CASE WHEN NOT q.paused AND q.next_start > t.now THEN q.next_start END AS until,
+               CASE WHEN q.paused THEN format('queue %L is paused', q.queue)
+                    WHEN q.running >= q.max_running THEN
+                         format('max_running of queue %L is %s, and that many run', q.queue, q.max_running)
+                    WHEN q.next_start > t.now THEN
+                         format('rate_limit of queue %L is %s in %s, and that many were started', q.queue, q.rate_limit, q.rate_period)
+                    ELSE format('max_running_per_owner of queue %L is %s, and that many run', q.queue, q.max_running_per_owner)
+               END AS detail
+          FROM waiting AS t
+          JOIN ft.limited_queues() AS q ON q.queue = t.queue
+         WHERE t.status = 'PENDING' AND t.due_at <= t.now
+           AND (q.paused OR q.running >= q.max_running OR q.next_start > t.now
+                OR q.max_running_per_owner <= (
+                       SELECT count(*) FROM ft.orchestration_tasks AS r
+                        WHERE r.status = 'RUNNING' AND r.queue = q.queue AND r.owner_oid = t.owner_oid
+                          AND (r.worker_id IS NOT NULL OR r.leased_until IS NOT NULL)))
     ), reason AS (
         -- the execution as a whole
         SELECT 1 AS rank, 'nothing' AS waits_for, NULL AS task_name, e.finished_at AS since,
@@ -137,31 +156,37 @@ BEGIN ATOMIC
                          CASE WHEN t.no_signal THEN 'signal'
                               WHEN t.next_attempt_at >= t.due_at THEN 'retry'
                               WHEN t.not_before >= t.due_at THEN 'sleep' ELSE 'run_at' END
+                    WHEN k.task_id IS NOT NULL THEN 'queue'
                     WHEN t.execution_mode = 'external' THEN 'worker' ELSE 'executor' END,
                t.task_name,
                CASE WHEN t.due_at <= t.now THEN t.due_at
                     WHEN t.no_signal THEN t.due_at - t.timeout
                     WHEN t.next_attempt_at >= t.due_at THEN t.started_at
                     WHEN t.not_before >= t.due_at THEN t.not_before - t.sleep ELSE t.created_at END,
-               CASE WHEN t.due_at > t.now THEN t.due_at END,
+               CASE WHEN t.due_at > t.now THEN t.due_at ELSE k.until END,
                CASE WHEN t.due_at > t.now THEN
                          CASE WHEN t.no_signal THEN format('signal %L has not been sent', t.signal)
                               WHEN t.next_attempt_at >= t.due_at THEN
                                    concat('it has failed, and is tried again: ', t.error_sqlstate, ' ', t.error_message)
                               WHEN t.not_before >= t.due_at THEN concat('it sleeps ', t.sleep)
                               ELSE 'it is not to begin before' END
+                    WHEN k.task_id IS NOT NULL THEN k.detail
                     WHEN t.execution_mode = 'external' THEN format('no program has claimed it from queue %L', t.queue)
                     WHEN t.suspicion = 'server' THEN 'it was running when the server went down, and runs by itself, after others like it'
                     WHEN t.suspicion = 'executor' THEN 'its executor was lost, and it runs by itself'
                     ELSE format('it is due in queue %L; executors that there are: %s of %s', t.queue, o.executors, o.max_executors) END,
                CASE WHEN t.due_at > t.now AND t.no_signal THEN format('SELECT ft.signal(%L, %L, ...);', t.execution_id, t.signal)
                     WHEN t.due_at > t.now THEN NULL
+                    WHEN k.paused THEN format('SELECT ft.resume_queue(%L);', k.queue)
+                    WHEN k.task_id IS NOT NULL THEN 'What it is at: SELECT * FROM ft.queues; ft.set_queue() changes its limits.'
                     WHEN t.execution_mode = 'external' THEN format('Start a worker that calls: SELECT * FROM ft.claim_task(%L, ...);', t.queue)
                     ELSE 'What else is due: SELECT * FROM ft.orchestration_metrics;' END,
                t.task_id
-          FROM waiting AS t, ft.engine_obstacle() AS o
+          FROM waiting AS t
+          LEFT JOIN kept_back AS k ON k.task_id = t.task_id
+         CROSS JOIN ft.engine_obstacle() AS o
          WHERE t.status = 'PENDING' AND t.due_at IS NOT NULL
-           AND (t.due_at > t.now OR t.execution_mode = 'external'
+           AND (t.due_at > t.now OR t.execution_mode = 'external' OR k.task_id IS NOT NULL
                 OR t.suspicion IS NOT NULL OR o.obstacle IS NULL)
         UNION ALL
         -- tasks that wait for something that has no time
