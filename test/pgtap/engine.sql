@@ -190,8 +190,10 @@ SELECT is(concat_ws(', ',
       ('ft.worker_status()', 'volatile strict', 'restricted', 'monitor')) AS f(signature, planned, parallel, callers)
   LEFT JOIN pg_proc AS p ON p.oid = to_regprocedure(signature);
 
-SELECT is((SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
-             FROM pg_attribute WHERE attrelid = to_regclass('ft.' || relation) AND attnum > 0),
+-- Of a domain clients are told the type that it is made of.
+SELECT is((SELECT string_agg(attname || ' ' || format_type(coalesce(nullif(typbasetype, 0), atttypid), atttypmod), ', ' ORDER BY attnum)
+             FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+            WHERE attrelid = to_regclass('ft.' || relation) AND attnum > 0),
           expected, relation || ': columns')
   FROM (VALUES
       ('dead_letters',
