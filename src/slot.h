@@ -182,35 +182,15 @@ extern bool ft_process_lost(const FtProcess *process, TimestampTz now);
 extern void ft_process_clear(FtProcess *process);
 extern void ft_owner_rest(FtDatabaseSlot *slot, Oid owner, TimestampTz now);
 extern void ft_owner_wake(FtDatabaseSlot *slot, Oid owner);
-extern TimestampTz ft_look_at(const FtDatabaseSlot *slot, TimestampTz now);
 extern TimestampTz ft_owner_rests_until(FtDatabaseSlot *slot, Oid owner, TimestampTz now);
 extern void ft_last_error_set(FtLastError *error, int sqlstate,
 							  const char *message);
-
-/* the callers of these do not */
-extern void ft_wake_database(Oid dboid);
-extern void ft_wake_owner(Oid dboid, Oid owner);
-extern void ft_wake_executor(Oid dboid, Oid owner, int64 steps);
-extern bool ft_wake_waiting_executor(Oid dboid, Oid owner);
-extern void ft_place_await(Oid dboid);
-extern void ft_place_left(Oid dboid, Oid owner);
-extern bool ft_scheduler_looks_by(Oid dboid, TimestampTz look_at, TimestampTz now);
-extern void ft_wake_launcher(bool rescan);
-extern void ft_restart_schedulers(Oid dboid);
-extern void ft_wake_schedulers_waiting_for_executor(void);
-extern void ft_roles_changed(void);
-extern uint64 ft_roles_generation(bool *checked);
-extern bool ft_owners_settled(void);
-extern bool ft_quiesce_begin(Oid dboid);
-extern void ft_quiesce_wait(Oid dboid);
-extern void ft_quiesce_end(Oid dboid, bool forget);
 
 /*
  * Is the worker with this id, as in FtProcess, still there?  A worker that is
  * not will never come back under the same id.
  */
 extern bool ft_executor_alive(uint64 worker_id);
-extern bool ft_worker_was_dismissed(uint64 worker_id);
 
 /* This process's, if it is a worker; else 0. */
 extern PGDLLIMPORT uint64 ft_my_worker_id;

@@ -26,9 +26,11 @@
 #include "replication/logicalworker.h"
 #include "utils/memutils.h"
 
+#include "quiesce.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "two_phase.h"
+#include "wake.h"
 
 static bool wake_worker = false;
 static Oid	wake_owner = InvalidOid;

@@ -28,6 +28,7 @@
 
 #include "compat.h"
 #include "fault_tolerance.h"
+#include "quiesce.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "two_phase.h"

@@ -39,6 +39,7 @@
 #include "orchestration/owner.h"
 #include "orchestration/recovery_plan.h"
 #include "orchestration/suspect.h"
+#include "quiesce.h"
 #include "shmem.h"
 #include "subtransaction.h"
 #include "transaction.h"

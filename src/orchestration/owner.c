@@ -31,6 +31,7 @@
 #include "orchestration/step.h"
 #include "shmem.h"
 #include "uuid.h"
+#include "wake.h"
 
 /* Executions that are parked, or not any more, at a time. */
 #define PARK_LIMIT		"1000"

@@ -43,6 +43,7 @@
 #include "orchestration/queue.h"
 #include "shmem.h"
 #include "transaction.h"
+#include "wake.h"
 
 PG_FUNCTION_INFO_V1(ft_limited_queues);
 

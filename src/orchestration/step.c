@@ -37,6 +37,7 @@
 #include "orchestration/suspect.h"
 #include "orchestration/task.h"
 #include "orchestration/wait.h"
+#include "quiesce.h"
 #include "shmem.h"
 #include "transaction.h"
 #include "uuid.h"

@@ -1,14 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * step_claim.c
- *	  Which steps are due, and taking them.
+ *	  Taking steps that are due.
  *
- * Due steps stand in lanes: one for each queue and priority of an owner, in
- * the order in which they became due.  The head of each lane is found by the
- * index of lanes, so that looking costs as much as there are lanes, however
- * many steps wait in them.
+ * Due steps stand in lanes, see step_lane.h.
  *
- * What has been claimed stays in that index until vacuum removes it, which it
+ * What has been claimed stays in the index of lanes until vacuum removes it, which it
  * cannot while anybody has an older snapshot; and whoever looks for the head of
  * a lane reads all that has died before it.  So an executor goes on in a lane
  * where it last claimed something, and looks for heads again after many times
@@ -42,57 +39,31 @@
 
 #include "errors.h"
 #include "guc.h"
-#include "orchestration/compensation.h"
 #include "orchestration/queue.h"
 #include "orchestration/ready.h"
 #include "orchestration/step.h"
+#include "orchestration/step_lane.h"
 #include "orchestration/suspect.h"
 #include "shmem.h"
 #include "uuid.h"
+#include "wake.h"
 
 /* Heads of lanes are looked for for one in so many parts of the time. */
 #define LOOK_SHARE		20
 #define LOOK_LIMIT_MS	5000
 
-#define DUE		"due_at IS NOT NULL AND execution_mode <> 'external'"
-#define UNSUSPECTED DUE " AND suspicion IS NULL"
-#define RANK	"(- priority::integer)"
-
 /* How many steps are claimed at a time where they have been quick. */
 #define BATCH	20
 
-/*
- * The head of each lane, of one owner or of all; a lane comes after another by
- * key_ and after_.  What is said to be equal must not be part of these: an
- * index scan that finds where to begin by an equal column reads all of it.
- */
-#define LANES(of_owner_, key_, after_) \
-	"WITH RECURSIVE lane AS (" \
-	" (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
-	"    FROM ft.orchestration_tasks" \
-	"   WHERE " UNSUSPECTED of_owner_ \
-	"   ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1)" \
-	" UNION ALL" \
-	" SELECT next.owner_oid, next.queue, next.rank, next.due_at" \
-	"   FROM lane, LATERAL" \
-	"        (SELECT owner_oid, queue, " RANK " AS rank, due_at" \
-	"           FROM ft.orchestration_tasks" \
-	"          WHERE " UNSUSPECTED of_owner_ \
-	"            AND (" key_ ") > (" after_ ")" \
-	"          ORDER BY owner_oid, queue, " RANK ", due_at LIMIT 1) AS next) "
-
-FT_STATEMENT_NOARGS(all_lanes,
-					LANES("", "owner_oid, queue, " RANK, "lane.owner_oid, lane.queue, lane.rank")
-					"SELECT owner_oid, due_at, queue FROM lane");
 FT_STATEMENT(own_lanes,
-			 LANES(" AND owner_oid = $1", "queue, " RANK, "lane.queue, lane.rank")
+			 FT_LANES(" AND owner_oid = $1", "queue, " FT_LANE_RANK, "lane.queue, lane.rank")
 			 "SELECT queue, rank, due_at FROM lane WHERE due_at <= $2",
 			 OIDOID, TIMESTAMPTZOID);
 
 #define CLAIM(from_, limit_, locks_) \
 	"WITH candidate AS MATERIALIZED" \
 	" (SELECT task_id, due_at FROM ft.orchestration_tasks AS task" from_ \
-	"   WHERE " UNSUSPECTED " AND owner_oid = $1 AND queue = $2 AND " RANK " = $3 AND due_at <= $4" \
+	"   WHERE " FT_UNSUSPECTED " AND owner_oid = $1 AND queue = $2 AND " FT_LANE_RANK " = $3 AND due_at <= $4" \
 	"     AND (due_at, task_id) >= ($9, $10)" \
 	"   ORDER BY due_at, task_id LIMIT " limit_ locks_ \
 	"     FOR NO KEY UPDATE OF task SKIP LOCKED) " \
@@ -139,22 +110,22 @@ FT_STATEMENT(claim_task,
 FT_STATEMENT(claim_of_execution,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
-			 "   WHERE " DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
+			 "   WHERE " FT_DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
 			 "     AND ($6 IS NULL OR queue = $6)"
-			 "   ORDER BY " RANK ", due_at, task_id LIMIT 1"
+			 "   ORDER BY " FT_LANE_RANK ", due_at, task_id LIMIT 1"
 			 "     FOR NO KEY UPDATE SKIP LOCKED) "
 			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$3", "$4", "$5", "NULL", "NULL")
 			 "  FROM candidate WHERE task.task_id = candidate.task_id" CLAIMED,
 			 OIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID);
 FT_STATEMENT(queues_of_execution,
 			 "SELECT queue FROM ft.orchestration_tasks"
-			 " WHERE " DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
-			 " GROUP BY queue ORDER BY min(" RANK "), min(due_at), queue",
+			 " WHERE " FT_DUE " AND owner_oid = $1 AND execution_id = $2 AND due_at <= $3"
+			 " GROUP BY queue ORDER BY min(" FT_LANE_RANK "), min(due_at), queue",
 			 OIDOID, UUIDOID, TIMESTAMPTZOID);
 FT_STATEMENT(claim_suspect,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
-			 "   WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
+			 "   WHERE " FT_DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
 			 "     AND ($8 IS NULL OR queue = $8)"
 			 "   ORDER BY due_at, task_id LIMIT 1"
 			 "     FOR NO KEY UPDATE SKIP LOCKED) "
@@ -163,17 +134,9 @@ FT_STATEMENT(claim_suspect,
 			 OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTOID);
 FT_STATEMENT(queues_of_suspects,
 			 "SELECT queue FROM ft.orchestration_tasks"
-			 " WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
+			 " WHERE " FT_DUE " AND suspicion IS NOT NULL AND suspicion = $3 AND owner_oid = $1 AND due_at <= $2"
 			 " GROUP BY queue ORDER BY min(due_at), queue",
 			 OIDOID, TIMESTAMPTZOID, TEXTOID);
-FT_STATEMENT_NOARGS(due_suspects,
-					"SELECT owner_oid, due_at, queue FROM ft.orchestration_tasks"
-					" WHERE " DUE " AND suspicion IS NOT NULL ORDER BY due_at, task_id");
-FT_STATEMENT(server_suspects,
-			 "SELECT owner_oid, due_at, queue FROM ft.orchestration_tasks"
-			 " WHERE " DUE " AND suspicion IS NOT NULL AND suspicion = 'server' AND due_at <= $1"
-			 " ORDER BY due_at, task_id",
-			 TIMESTAMPTZOID);
 FT_STATEMENT(begin_executions,
 			 "UPDATE ft.orchestration_executions AS execution"
 			 "   SET status = $2, started_at = coalesce(started_at, $3),"
@@ -281,10 +244,9 @@ begin_claimed(List *claims, bool quick, TimestampTz now)
 		begin(ids, n, now);
 }
 
-/* Where due steps stand, whose they are, and the first that may be claimed. */
+/* A lane of one owner, and the first step in it that may be claimed. */
 typedef struct Lane
 {
-	Oid			owner;
 	char	   *queue;
 	int			rank;
 	TimestampTz due_at;
@@ -661,100 +623,4 @@ ft_step_claim_of_execution(const pg_uuid_t *execution_id, TimestampTz now)
 		begin_claimed(list_make1(claim), false, now);
 	ft_engine_leave(&engine);
 	return claim;
-}
-
-/* Sort an owner with something due in; later, note when it will be. */
-static List *
-add_owner(List *owners, Oid owner, TimestampTz due_at, TimestampTz now, TimestampTz *next_due)
-{
-	if (due_at <= now)
-		return list_append_unique_oid(owners, owner);
-	*next_due = Min(*next_due, due_at);
-	return owners;
-}
-
-/* The last result: owner_oid, due_at and queue of each row. */
-static List *
-lanes_found(uint64 n)
-{
-	List	   *lanes = NIL;
-
-	for (uint64 row = 0; row < n; row++)
-	{
-		Lane	   *lane = palloc0(sizeof(Lane));
-
-		lane->owner = ft_column_oid(row, 1);
-		lane->due_at = ft_column_time(row, 2);
-		lane->queue = ft_column_text(row, 3);
-		lanes = lappend(lanes, lane);
-	}
-	return lanes;
-}
-
-/* When the head of a lane can be started: not before its queue lets it. */
-static TimestampTz
-can_start_at(const Lane *lane, List *queues, TimestampTz now)
-{
-	FtQueue    *queue = ft_queue_find(queues, lane->queue);
-
-	if (queue == NULL || lane->due_at > now)
-		return lane->due_at;
-	return ft_queue_opens_at(queue, lane->owner, now);
-}
-
-List *
-ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
-{
-	List	   *owners = NIL;
-	bool		settled = true;
-	List	   *queues = ft_queues_read();
-	List	   *lanes = lanes_found(ft_run_by_index(&all_lanes, NULL));
-	ListCell   *cell;
-
-	*next_due = DT_NOEND;
-	foreach(cell, lanes)
-	{
-		Lane	   *lane = lfirst(cell);
-
-		owners = add_owner(owners, lane->owner, can_start_at(lane, queues, now), now, next_due);
-		if (ft_shared != NULL && lane->due_at <= ft_shared->started_at)
-			settled = false;
-	}
-	if (settled && ft_shared != NULL && ft_suspect_claims_must_last() &&
-		!ft_compensation_waiting_since(ft_shared->started_at))
-		ft_suspect_settled();
-
-	lanes = lanes_found(ft_run_by_index(&due_suspects, NULL));
-	foreach(cell, lanes)
-	{
-		Lane	   *lane = lfirst(cell);
-
-		owners = add_owner(owners, lane->owner, can_start_at(lane, queues, now), now, next_due);
-	}
-	return owners;
-}
-
-Oid
-ft_step_suspect_owner(TimestampTz now)
-{
-	FtEngine	engine;
-	Oid			owner = InvalidOid;
-	List	   *queues;
-	List	   *suspects;
-	ListCell   *cell;
-
-	ft_engine_enter(&engine);
-	queues = ft_queues_read();
-	suspects = lanes_found(ft_run_by_index(&server_suspects, FT_ARGS(FT_TIME(now))));
-	foreach(cell, suspects)
-	{
-		Lane	   *suspect = lfirst(cell);
-
-		if (can_start_at(suspect, queues, now) > now)
-			continue;
-		owner = suspect->owner;
-		break;
-	}
-	ft_engine_leave(&engine);
-	return owner;
 }

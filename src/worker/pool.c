@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "shmem.h"
+#include "wake.h"
 #include "worker/pool.h"
 #include "worker/worker.h"
 

@@ -33,6 +33,7 @@
 #include "orchestration/compensation.h"
 #include "orchestration/recovery.h"
 #include "shmem.h"
+#include "wake.h"
 #include "worker/pool.h"
 #include "worker/scheduler.h"
 #include "worker/tick.h"
