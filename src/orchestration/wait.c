@@ -332,7 +332,7 @@ wait_for(FunctionCallInfo fcinfo, const char *function, MemoryContext context, b
 	TimestampTz until;
 	FtExecution execution;
 	FtEngine	engine;
-	char	   *status = NULL;
+	char	   *volatile status = NULL;
 
 	ft_require_argument(PG_ARGISNULL(0), "execution_id");
 	execution_id = PG_GETARG_UUID_P(0);
