@@ -29,6 +29,25 @@ our @EXPORT = qw(
   ready_times
 );
 
+# Where the server goes down, psql may end before it has read what it is to
+# send, and IPC::Run dies of the broken pipe: that is one more try.
+{
+    no warnings 'redefine';
+    my $poll_query_until = \&PostgreSQL::Test::Cluster::poll_query_until;
+
+    *PostgreSQL::Test::Cluster::poll_query_until = sub {
+        my @arguments = @_;
+
+        for (my $tries = 100;; $tries--)
+        {
+            my $result = eval { $poll_query_until->(@arguments) };
+            return $result if $@ eq '';
+            die $@ if $@ !~ /Broken pipe/ || $tries == 0;
+            usleep(20_000);
+        }
+    };
+}
+
 # A server that is set up but not started.  Whatever the workers do there, it
 # is not because of the poll: that comes once an hour.
 sub new_node
@@ -169,7 +188,8 @@ sub poll
 
     for (;;)
     {
-        my ($status, $out) = $node->psql($database // 'postgres', $query, timeout => 60);
+        my ($status, $out) =
+          eval { $node->psql($database // 'postgres', $query, timeout => 60) };
 
         return 1 if defined $status && $status == 0 && $out eq 't';
         last if time > $bound;
