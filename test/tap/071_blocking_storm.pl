@@ -22,7 +22,7 @@ fault_tolerance.workers = off
 max_connections = 1100
 max_prepared_transactions = 5
 shared_buffers = '64MB'
-deadlock_timeout = '1s'
+deadlock_timeout = '3s'
 autovacuum = off
 log_min_messages = fatal
 log_lock_waits = off
@@ -145,7 +145,7 @@ while (time() < $limit)
 	last if $seen >= 3;
 	# for a storm that comes late the whole time, for more of it a little
 	$limit = min($limit, time() + 10) if $seen >= 1;
-	select(undef, undef, undef, 0.05);
+	select(undef, undef, undef, 0.005);
 }
 hear('SET client_min_messages = warning; SELECT 1');
 cmp_ok($seen, '>=', 1, 'the lock table was not to be had in the storm') or diag($err);
