@@ -22,7 +22,7 @@ fault_tolerance.workers = off
 max_connections = 1100
 max_prepared_transactions = 5
 shared_buffers = '64MB'
-deadlock_timeout = '3s'
+deadlock_timeout = '10min'
 autovacuum = off
 log_min_messages = fatal
 log_lock_waits = off
@@ -39,8 +39,20 @@ UPDATE account SET balance = 1 WHERE id = 2;
 PREPARE TRANSACTION 'payment';
 });
 
+# They connect before it, wait at a gate, and are told when to check: the storm
+# would keep out whoever comes late.  What they run later they have planned.
+my $gate = 4711;
+$node->safe_psql('postgres', 'CREATE TABLE storm (at timestamptz)');
 my $script = $node->basedir . '/update.sql';
-append_to_file($script, "UPDATE account SET balance = balance + 1 WHERE id = 1;\n");
+append_to_file(
+	$script, qq{
+EXPLAIN SELECT set_config('deadlock_timeout', '1s', false) FROM storm WHERE at > now() \\;
+EXPLAIN UPDATE account SET balance = balance + 1 WHERE id = 1;
+SELECT pg_advisory_lock_shared($gate) \\; SELECT pg_advisory_unlock_shared($gate);
+SELECT set_config('deadlock_timeout', greatest(1, 1000 * extract(epoch FROM at - clock_timestamp()))::int::text, false)
+  FROM storm;
+UPDATE account SET balance = balance + 1 WHERE id = 1;
+});
 
 my $holder = $node->background_psql('postgres');
 $holder->query_safe("SET application_name = 'holder'");
@@ -104,21 +116,35 @@ BEGIN
 END $$});
 $asker->query_safe(q{SELECT pg_temp.ask('200ms')});
 $asker->query_safe('TRUNCATE answers');
+$asker->query_safe("SELECT pg_advisory_lock($gate)");
 
 my $pgbench = IPC::Run::start(
 	[ 'env', 'PGAPPNAME=pgbench', 'pgbench', '-n', '-c', $sessions, '-t', 1, '-f', $script,
 		'-h', $node->host, '-p', $node->port, 'postgres' ],
 	'>', \my $out, '2>', \my $err);
 
-# All of them are in the queue ...
 my $limit = time() + $PostgreSQL::Test::Utils::timeout_default;
-my $queued = 0;
-while (time() < $limit && $queued < $sessions + 1)
+
+# Ask until all of them wait for this.
+sub all_wait
 {
-	$queued = $asker->query_safe(
-		q{SELECT count(*) FROM ft.blocking_chains() WHERE application_name IN ('pgbench', 'holder')});
+	my ($blocked) = @_;
+	my $waiting = 0;
+
+	while (time() < $limit && $waiting < $sessions)
+	{
+		$waiting = $asker->query_safe(
+			qq{SELECT count(*) FROM ft.blocking_chains() WHERE application_name = 'pgbench' AND $blocked});
+		select(undef, undef, undef, 0.05);
+	}
+	return $waiting;
 }
-is($queued, $sessions + 1, 'all are in the queue') or diag($err);
+
+# All of them are in the queue ...
+is(all_wait("locktype = 'advisory'"), $sessions, 'all are there') or diag($err);
+$asker->query_safe(q{INSERT INTO storm VALUES (clock_timestamp() + '15 s')});
+$asker->query_safe("SELECT pg_advisory_unlock($gate)");
+is(all_wait("locktype <> 'advisory'"), $sessions, 'all are in the queue') or diag($err);
 $asker->query_safe('TRUNCATE answers');
 
 # ... and ask for the lock table by hundreds.  Ask with both bounds until the
