@@ -153,7 +153,10 @@ $standby->stop;
 is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE oid = 'soak.victim'::regclass}),
 	'1', 'the victim is there');
 $primary->safe_psql('postgres', q{ROLLBACK PREPARED $$'; DROP TABLE soak.victim; --$$});
+# The time of these sessions runs since they began.
+$_->set_query_timer_restart foreach $holder, $waiter;
 $holder->query_safe('ROLLBACK');
+$waiter->query('ROLLBACK');
 $holder->quit;
 $waiter->quit;
 
