@@ -9,6 +9,8 @@
 #   regress    the same with the server's regression suite
 #   sqlsmith   random queries over what is in schema ft
 #   valgrind   the extension's pg_regress tests in a server under valgrind
+#   assert     the extension's whole suite on a server that is built with
+#              assertions, memory checks and reports of leaks
 #   ledger     a ledger that executors write while they and the server are
 #              killed, many times; also while standbys are promoted, owners
 #              go, and a disk is full (a small one of its own, as root)
@@ -31,8 +33,8 @@
 #   FT_SOAK_STEPS          how many steps of retention (default 1000000)
 #   FT_SOAK_SNAPSHOT_STEPS how many more beside an old snapshot (default 100000)
 #   SOAK_ROUNDS            how many rounds (default 10)
-#   SOAK_TESTS             words: rounds and valgrind run the tests whose name
-#                          contains one of them (default all)
+#   SOAK_TESTS             words: rounds, valgrind and assert run the tests whose
+#                          name contains one of them (default all)
 #
 # shellcheck source=test/run/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -40,7 +42,7 @@
 . "$(dirname "$0")/suite.sh"
 # shellcheck source=test/run/cluster.sh
 . "$(dirname "$0")/cluster.sh"
-for part in beside source isolation regress sqlsmith valgrind ledger retention rounds; do
+for part in beside source isolation regress sqlsmith valgrind assert ledger retention rounds; do
     # shellcheck source=/dev/null
     . "$TOP/test/soak/$part.sh"
 done
@@ -50,9 +52,9 @@ if is_root && [ -z "${FT_OWN_MOUNTS:-}" ] && unshare --mount true 2> /dev/null; 
     exec unshare --mount env FT_OWN_MOUNTS=1 bash "$0"
 fi
 
-PARTS=${ONLY:-isolation regress sqlsmith valgrind ledger retention rounds}
+PARTS=${ONLY:-isolation regress sqlsmith valgrind assert ledger retention rounds}
 for part in $PARTS; do
-    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, ledger, retention, rounds"
+    declare -F "soak_$part" > /dev/null || die "there is no part $part: isolation, regress, sqlsmith, valgrind, assert, ledger, retention, rounds"
 done
 # From here on it selects tests.
 ONLY=${SOAK_TESTS:-}

@@ -71,12 +71,17 @@ build_and_install()
     fi
 }
 
-# Those of the names that ONLY selects.
+# Those of the names that ONLY selects, and WITHOUT does not.
 selected()
 {
     local name word
 
     for name in "$@"; do
+        for word in ${WITHOUT:-}; do
+            case "$(basename "$name")" in
+                *"$word"*) continue 2 ;;
+            esac
+        done
         if [ -z "${ONLY:-}" ]; then
             echo "$name"
             continue
@@ -171,6 +176,13 @@ selected_files()
 {
     # shellcheck disable=SC2046
     (cd "$WORK/tree" && selected $(find "$1" -name "$2" 2> /dev/null | sort))
+}
+
+# Programs for those of the scripts that need one.
+need_for_tap()
+{
+    [ -z "$(selected 115_prometheus.pl)" ] || need_prometheus
+    [ -z "$(selected 085_model.pl)" ] || need_spin
 }
 
 # Arguments: variables for make, which the scripts find in their environment.

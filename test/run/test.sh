@@ -21,8 +21,7 @@ say "servers run as $WORK_USER in $WORK"
 
 if build_and_install strict; then
     BEFORE=$((PASSED + FAILED))
-    [ -z "$(selected 115_prometheus.pl)" ] || need_prometheus
-    [ -z "$(selected 085_model.pl)" ] || need_spin
+    need_for_tap
     run_sql
     run_isolation
     run_tap

@@ -10,6 +10,7 @@ soak_rounds()
 {
     local rounds=${SOAK_ROUNDS:-10} round before all=$((PASSED + FAILED)) bad=0
 
+    need_for_tap
     for round in $(seq "$rounds"); do
         before=$FAILED
         run_isolation > "$WORK/round.log" 2>&1
