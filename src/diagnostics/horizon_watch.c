@@ -16,7 +16,10 @@
  *
  * A database where nobody holds anything has the horizon of slots and standbys,
  * which stands under no database.  One that has an entry of its own keeps it
- * as long as it says something else.
+ * as long as it says something else.  When there are more than have place,
+ * nothing is known of the rest, until a look finds place for all of them: then
+ * what has no entry is observed anew, as somebody may have held something there
+ * meanwhile.
  *
  * Locking: shared->lock, exclusive for the sampler's task, shared for a look.
  *
@@ -46,8 +49,8 @@ typedef struct Stand
 typedef struct HorizonWatch
 {
 	LWLock	   *lock;			/* constant; protects all of it */
-	bool		overflowed;		/* nothing is known of a database without
-								 * entry */
+	bool		overflowed;		/* at the last look: nothing is known of a
+								 * database without entry */
 	int			count;			/* the first is that of no database */
 	Stand		stands[MAX_STANDS];
 } HorizonWatch;
@@ -92,8 +95,11 @@ find_stand(Oid database)
 	return NULL;
 }
 
-/* Entries of databases that somebody holds something in. */
-static void
+/*
+ * Entries of databases that somebody holds something in; false if one of them
+ * has no place.
+ */
+static bool
 add_stands(const FtHolders *holders)
 {
 	for (int i = 0; i < holders->count; i++)
@@ -105,10 +111,7 @@ add_stands(const FtHolders *holders)
 			find_stand(holder->database) != NULL)
 			continue;
 		if (shared->count == MAX_STANDS)
-		{
-			shared->overflowed = true;
-			return;
-		}
+			return false;
 
 		/* until now it had the horizon of no database */
 		stand = &shared->stands[shared->count++];
@@ -117,6 +120,7 @@ add_stands(const FtHolders *holders)
 			stand->horizon = InvalidTransactionId;
 		stand->database = holder->database;
 	}
+	return true;
 }
 
 static bool
@@ -147,6 +151,21 @@ update_stand(Stand *stand, const FtHolders *holders, const FtRunningVacuums *vac
 		stand->vacuums_since = now;
 }
 
+/*
+ * Note whether all have place.  What stands under no database tells of each
+ * that has no entry, and does so again from the first look on that has all.
+ */
+static void
+set_overflowed(bool overflowed, TimestampTz now)
+{
+	if (shared->overflowed && !overflowed)
+	{
+		shared->stands[0].since = now;
+		shared->stands[0].vacuums_since = 0;
+	}
+	shared->overflowed = overflowed;
+}
+
 /* Does the entry say no more than that of no database? */
 static bool
 is_superfluous(const Stand *stand)
@@ -162,14 +181,16 @@ ft_horizon_watch_tick(TimestampTz now)
 	FtHolders  *holders = ft_holders();
 	FtRunningVacuums *vacuums = ft_running_vacuums();
 	int			kept = 1;
+	bool		all_there;
 
 	/* after both looks: a vacuum may have ended between them */
 	now = GetCurrentTimestamp();
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	add_stands(holders);
+	all_there = add_stands(holders);
 	for (int i = 0; i < shared->count; i++)
 		update_stand(&shared->stands[i], holders, vacuums, now);
+	set_overflowed(!all_there, now);
 
 	for (int i = 1; i < shared->count; i++)
 	{
