@@ -22,9 +22,9 @@
  * precise one.
  *
  * Nothing is allocated except for a plan and for parameters, which only
- * statements that succeed have.  What a failed statement leaves is gathered in
- * memory of this process when it fails and added to the ring when its
- * transaction has released its locks.
+ * statements that succeed have; see slow_statement_entry.c.  What a failed
+ * statement leaves is gathered in memory of this process when it fails and
+ * added to the ring when its transaction has released its locks.
  *
  * Locking: none here; ft_slow_ring_add() takes the ring's.
  *
@@ -35,24 +35,18 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "coarse_clock.h"
 #include "compat.h"
 #include "diagnostics/slow_statement.h"
 #include "guc.h"
-#include "recode.h"
-#include "redact.h"
 
 /* Less than this of an earlier message of a statement is not worth noting. */
 #define WORTH_NOTING	(10 * INT64CONST(1000))
@@ -142,21 +136,7 @@ note_logged_error(ErrorData *edata)
 		previous_emit_log_hook(edata);
 }
 
-/* ---- What is kept ---- */
-
-static void
-set_query(FtSlowStatement *slow, const char *source, int location, int length)
-{
-	const char *text;
-
-	if (source == NULL)
-		source = "";
-	text = CleanQuerytext(source, &location, &length);
-
-	ft_copy_clipped_len(slow->query, sizeof(slow->query), text, length);
-	ft_redact_passwords(slow->query, sizeof(slow->query));
-	ft_traceparent_find(source, application_name, slow->traceparent);
-}
+/* ---- What is kept of the current one ---- */
 
 /* What the server shows of us; NULL if it shows nothing. */
 static const char *
@@ -176,87 +156,21 @@ static void
 set_query_of_message(FtSlowStatement *slow)
 {
 	if (debug_query_string == NULL)
-		set_query(slow, shown_activity(), -1, 0);
+		ft_slow_set_query(slow, shown_activity(), -1, 0);
 	else if (current.in_message && current.message == GetCurrentStatementStartTimestamp())
-		set_query(slow, debug_query_string, current.location, current.length);
+		ft_slow_set_query(slow, debug_query_string, current.location, current.length);
 	else
-		set_query(slow, debug_query_string, -1, 0);
-}
-
-static void
-set_usage(FtSlowStatement *slow, const BufferUsage *buffers, const WalUsage *wal)
-{
-	slow->shared_blks_hit = pgBufferUsage.shared_blks_hit - buffers->shared_blks_hit;
-	slow->shared_blks_read = pgBufferUsage.shared_blks_read - buffers->shared_blks_read;
-	slow->shared_blks_dirtied = pgBufferUsage.shared_blks_dirtied - buffers->shared_blks_dirtied;
-	slow->shared_blks_written = pgBufferUsage.shared_blks_written - buffers->shared_blks_written;
-	slow->temp_blks_read = pgBufferUsage.temp_blks_read - buffers->temp_blks_read;
-	slow->temp_blks_written = pgBufferUsage.temp_blks_written - buffers->temp_blks_written;
-	slow->wal_bytes = (int64) (pgWalUsage.wal_bytes - wal->wal_bytes);
-}
-
-/* What is the same for all; the caller adds the rest.  Allocates nothing. */
-static void
-fill(FtSlowStatement *slow, TimestampTz start, int64 duration)
-{
-	memset(slow, 0, offsetof(FtSlowStatement, application_name));
-	slow->query_start = start;
-	slow->duration = duration;
-	slow->pid = MyProcPid;
-	slow->backend_start = MyStartTimestamp;
-	slow->database = MyDatabaseId;
-	slow->role = MyProc->roleId;
-	slow->encoding = GetDatabaseEncoding();
-	strlcpy(slow->application_name, application_name ? application_name : "",
-			sizeof(slow->application_name));
-	slow->traceparent[0] = '\0';
-	slow->query[0] = '\0';
-	slow->parameters[0] = '\0';
-	slow->plan[0] = '\0';
+		ft_slow_set_query(slow, debug_query_string, -1, 0);
 }
 
 static void
 fill_current(FtSlowStatement *slow, int64 duration)
 {
-	fill(slow, current.start - current.before, duration);
+	ft_slow_fill(slow, current.start - current.before, duration);
 	slow->query_id = current.query_id != 0 ? current.query_id :
 		(int64) pgstat_get_my_query_id();
 	slow->rows = current.rows;
-	set_usage(slow, &last_buffers, &last_wal);
-}
-
-/*
- * The plan and the parameters, as far as they are wanted.  Done as by
- * auto_explain, in the memory of the query.
- */
-static void
-add_details(FtSlowStatement *slow, QueryDesc *query)
-{
-	MemoryContext caller;
-
-	if (!ft_slow_statement_plan && !ft_slow_statement_parameters)
-		return;
-	caller = MemoryContextSwitchTo(query->estate->es_query_cxt);
-	if (ft_slow_statement_plan && query->planstate != NULL)
-	{
-		ExplainState *es = NewExplainState();
-
-		ExplainBeginOutput(es);
-		ExplainPrintPlan(es, query);
-		ExplainEndOutput(es);
-		while (es->str->len > 0 && es->str->data[es->str->len - 1] == '\n')
-			es->str->data[--es->str->len] = '\0';
-		ft_copy_clipped_len(slow->plan, sizeof(slow->plan), es->str->data, es->str->len);
-		ft_redact_passwords(slow->plan, sizeof(slow->plan));
-	}
-	if (ft_slow_statement_parameters && query->params != NULL && query->params->numParams > 0)
-	{
-		char	   *values = BuildParamLogString(query->params, NULL, -1);
-
-		if (values != NULL)
-			ft_copy_clipped(slow->parameters, sizeof(slow->parameters), values);
-	}
-	MemoryContextSwitchTo(caller);
+	ft_slow_set_usage(slow, &last_buffers, &last_wal);
 }
 
 /* ---- A statement at the top ---- */
@@ -372,9 +286,9 @@ end(QueryDesc *query)
 	if (enabled() && current.duration >= threshold())
 	{
 		fill_current(&scratch, current.duration);
-		set_query(&scratch, current.text, current.location, current.length);
+		ft_slow_set_query(&scratch, current.text, current.location, current.length);
 		if (query != NULL)
-			add_details(&scratch, query);
+			ft_slow_add_details(&scratch, query);
 		current.number = ft_slow_ring_add(&scratch);
 	}
 	count_from_here(now);
@@ -417,7 +331,7 @@ ft_slow_statement_failed(void)
 	if (enabled() && duration >= threshold())
 	{
 		fill_current(&scratch, duration);
-		set_query(&scratch, current.text, current.location, current.length);
+		ft_slow_set_query(&scratch, current.text, current.location, current.length);
 		scratch.failed = true;
 		scratch.sqlstate = geterrcode();
 		failure_is_slow = true;
@@ -518,13 +432,13 @@ failed_unseen(bool in_statement)
 	now = now_after(start, before);
 	if (now - start + before < threshold())
 		return;
-	fill(&scratch, start - before, now - start + before);
+	ft_slow_fill(&scratch, start - before, now - start + before);
 	scratch.query_id = (int64) pgstat_get_my_query_id();
-	set_usage(&scratch, &last_buffers, &last_wal);
+	ft_slow_set_usage(&scratch, &last_buffers, &last_wal);
 	if (in_statement)
 		set_query_of_message(&scratch);
 	else
-		set_query(&scratch, activity, -1, 0);
+		ft_slow_set_query(&scratch, activity, -1, 0);
 	scratch.failed = true;
 	scratch.sqlstate = logged_sqlstate;
 	ft_slow_ring_add(&scratch);
@@ -584,14 +498,14 @@ ft_slow_statement_end_nested(const FtNestedStatement *nested, QueryDesc *query)
 
 	if (!enabled() || now - nested->start < threshold())
 		return;
-	fill(&scratch, nested->start, now - nested->start);
+	ft_slow_fill(&scratch, nested->start, now - nested->start);
 	scratch.nested = true;
 	scratch.query_id = (int64) query->plannedstmt->queryId;
 	scratch.rows = query->estate->es_processed;
-	set_usage(&scratch, &nested->buffers, &nested->wal);
-	set_query(&scratch, query->sourceText, query->plannedstmt->stmt_location,
+	ft_slow_set_usage(&scratch, &nested->buffers, &nested->wal);
+	ft_slow_set_query(&scratch, query->sourceText, query->plannedstmt->stmt_location,
 			  query->plannedstmt->stmt_len);
-	add_details(&scratch, query);
+	ft_slow_add_details(&scratch, query);
 	ft_slow_ring_add(&scratch);
 }
 

@@ -79,6 +79,14 @@ extern void ft_slow_statement_end_nested(const FtNestedStatement *nested, QueryD
 
 extern void ft_slow_statement_init(void);
 
+/* slow_statement_entry.c */
+extern void ft_slow_fill(FtSlowStatement *slow, TimestampTz start, int64 duration);
+extern void ft_slow_set_query(FtSlowStatement *slow, const char *source,
+							  int location, int length);
+extern void ft_slow_set_usage(FtSlowStatement *slow, const BufferUsage *buffers,
+							  const WalUsage *wal);
+extern void ft_slow_add_details(FtSlowStatement *slow, QueryDesc *query);
+
 /* slow_statement_ring.c */
 extern void ft_slow_ring_init(void);
 extern uint64 ft_slow_ring_add(FtSlowStatement *statement);
