@@ -26,7 +26,6 @@
 #include "access/twophase.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "storage/proc.h"
 #include "utils/timestamp.h"
 
@@ -215,17 +214,27 @@ ft_history_known_text(int procno, const FtHistoryState *state)
 	return last->texts_at;
 }
 
-/* Write texts behind one another, each with its end, and a head before them. */
+/*
+ * Texts behind one another, each with its end, and a head before them, as they
+ * are stored.
+ */
 static Text *
-make_text(const FtHistoryTexts *texts, char *buffer)
+make_text(const FtHistoryTexts *texts)
 {
-	Text	   *head = (Text *) buffer;
-	char	   *to = buffer + sizeof(Text);
+	Text		lengths = {0};
+	Text	   *head;
+	char	   *to;
 
-	head->application = strlen(texts->application) + 1;
-	head->backend_type = strlen(texts->backend_type) + 1;
-	head->traceparent = strlen(texts->traceparent) + 1;
-	head->query = texts->query_length + 1;
+	lengths.application = strlen(texts->application) + 1;
+	lengths.backend_type = strlen(texts->backend_type) + 1;
+	lengths.traceparent = strlen(texts->traceparent) + 1;
+	lengths.query = texts->query_length + 1;
+	lengths.length = MAXALIGN(sizeof(Text) + lengths.application + lengths.backend_type +
+							  lengths.traceparent + lengths.query);
+
+	head = palloc0(lengths.length);
+	*head = lengths;
+	to = (char *) head + sizeof(Text);
 	memcpy(to, texts->application, head->application);
 	to += head->application;
 	memcpy(to, texts->backend_type, head->backend_type);
@@ -233,20 +242,28 @@ make_text(const FtHistoryTexts *texts, char *buffer)
 	memcpy(to, texts->traceparent, head->traceparent);
 	to += head->traceparent;
 	memcpy(to, texts->query, texts->query_length);
-	to[texts->query_length] = '\0';
-	to += head->query;
-	head->length = MAXALIGN(to - buffer);
-	memset(to, 0, head->length - (to - buffer));
-	head->hash = 0;
-	head->hash = hash_bytes((unsigned char *) buffer, head->length);
+	head->hash = hash_bytes((unsigned char *) head, head->length);
 	return head;
+}
+
+/* The texts that are new, by draft; NULL for the rest. */
+static Text **
+make_texts(const FtHistoryDraftList *drafts)
+{
+	Text	  **made = palloc0(sizeof(Text *) * (drafts->count + 1));
+
+	for (int i = 0; i < drafts->count; i++)
+	{
+		if (drafts->items[i].state.texts_at == 0)
+			made[i] = make_text(&drafts->items[i].texts);
+	}
+	return made;
 }
 
 /* Store texts, unless the same are there already. */
 static uint64
-store_text(const FtHistoryTexts *texts, char *buffer)
+store_text(const Text *head)
 {
-	Text	   *head = make_text(texts, buffer);
 	uint64	   *known = &shared->known[head->hash % KNOWN_TEXTS];
 	uint64		position;
 
@@ -291,19 +308,16 @@ store_state(const FtHistoryDraft *draft)
 void
 ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts, instr_time started)
 {
+	Text	  **made = make_texts(drafts);
 	instr_time	spent;
-
-	/* as much as the longest text can need */
-	char	   *buffer = palloc(sizeof(Text) + 3 * NAMEDATALEN + BGW_MAXLEN +
-								ft_history_query_size + GIDSIZE + MAXIMUM_ALIGNOF);
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < drafts->count; i++)
 	{
 		FtHistoryDraft *draft = &drafts->items[i];
 
-		if (draft->state.texts_at == 0)
-			draft->state.texts_at = store_text(&draft->texts, buffer);
+		if (made[i] != NULL)
+			draft->state.texts_at = store_text(made[i]);
 		store_state(draft);
 	}
 	INSTR_TIME_SET_CURRENT(spent);
@@ -314,7 +328,6 @@ ft_history_append(FtHistorySample *sample, FtHistoryDraftList *drafts, instr_tim
 	shared->inferred += sample->source != FT_SOURCE_LOCK_MANAGER;
 	shared->longest = Max(shared->longest, sample->duration);
 	LWLockRelease(shared->lock);
-	pfree(buffer);
 }
 
 /* The oldest sample that is still there, under the lock. */
@@ -436,17 +449,26 @@ ft_history_read(TimestampTz from, TimestampTz to, uint8 flags)
 bool
 ft_history_texts(uint64 texts_at, FtHistoryTexts *texts)
 {
-	char	   *buffer = NULL;
+	Size		length = 0;
+	char	   *buffer;
 	const Text *head;
+	bool		there;
 
+	/* nothing is allocated under the lock; what is there does not change */
 	LWLockAcquire(shared->lock, LW_SHARED);
 	if (text_there(texts_at))
-	{
-		buffer = palloc(text_at(texts_at)->length);
-		memcpy(buffer, text_at(texts_at), text_at(texts_at)->length);
-	}
+		length = text_at(texts_at)->length;
 	LWLockRelease(shared->lock);
-	if (buffer == NULL)
+	if (length == 0)
+		return false;
+
+	buffer = palloc(length);
+	LWLockAcquire(shared->lock, LW_SHARED);
+	there = text_there(texts_at);
+	if (there)
+		memcpy(buffer, text_at(texts_at), length);
+	LWLockRelease(shared->lock);
+	if (!there)
 		return false;
 
 	head = (Text *) buffer;

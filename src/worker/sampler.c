@@ -16,11 +16,13 @@
  * again; an error of a task is noted, and the task is tried again when it is
  * due.
  *
- * Locking: shared->run_lock is held while a task runs, so that the worker and
- * ft.sampler_tick() do not run tasks at the same time; tasks take other locks
- * under it, and nothing that holds one of those waits for it.  shared->lock
- * protects the states of the tasks, ft_shared->lock the process; both are held
- * for a few assignments, with no other lock taken under them.
+ * Locking: shared->runner is who runs a task, so that the worker and
+ * ft.sampler_tick() do not run tasks at the same time.  It is no lock of the
+ * server's: a task reads from the kernel, allocates and writes to the log, and
+ * both it and who waits for it can be cancelled.  Nobody waits for it while
+ * holding a lock.  shared->lock protects the states of the tasks,
+ * ft_shared->lock the process; both are held for a few assignments, with no
+ * other lock taken under them.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,9 +32,12 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "compat.h"
 #include "diagnostics/deadlock.h"
@@ -77,7 +82,8 @@ static const FtSamplerTask tasks[] = {
 
 typedef struct SamplerShared
 {
-	LWLock	   *run_lock;		/* constant */
+	pg_atomic_uint32 runner;	/* process that runs a task, or 0 */
+	ConditionVariable run_ended;
 	LWLock	   *lock;			/* constant; protects tasks */
 	FtProcess	process;		/* protected by ft_shared->lock, as next_due */
 	TimestampTz next_due;
@@ -97,15 +103,16 @@ sampler_create(void *memory, LWLockPadded *locks)
 {
 	StaticAssertStmt(lengthof(tasks) - 1 <= MAX_TASKS, "too many sampler tasks");
 
-	shared->run_lock = &locks[0].lock;
-	shared->lock = &locks[1].lock;
+	pg_atomic_init_u32(&shared->runner, 0);
+	ConditionVariableInit(&shared->run_ended);
+	shared->lock = &locks[0].lock;
 	shared->next_due = DT_NOEND;
 }
 
 static const FtShmemPart sampler_part = {
 	.name = "sampler",
 	.size = sampler_size,
-	.locks = 2,
+	.locks = 1,
 	.create = sampler_create,
 	.address = (void **) &shared,
 };
@@ -169,22 +176,42 @@ ft_sampler_last_run(const char *task)
 	return last_run;
 }
 
+/* Be the one who runs a task, as soon as no other process does. */
+static void
+begin_run(void)
+{
+	uint32		nobody = 0;
+
+	ConditionVariablePrepareToSleep(&shared->run_ended);
+	while (!pg_atomic_compare_exchange_u32(&shared->runner, &nobody, (uint32) MyProcPid))
+	{
+		nobody = 0;
+		ConditionVariableSleep(&shared->run_ended, ft_wait_event("FaultToleranceSamplerTask"));
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* Also called when the task fails, and when the process ends out of it. */
+static void
+end_run(int code, Datum argument)
+{
+	pg_atomic_write_u32(&shared->runner, 0);
+	ConditionVariableBroadcast(&shared->run_ended);
+}
+
 /*
  * Run one task and note how long it took.  The run counts from its begin, so
  * that one that fails is not tried again before it is due.
  */
 static void
-run_task(int i)
+run_alone(int i)
 {
 	FtSamplerTaskState *state = &shared->tasks[i];
-	TimestampTz now;
+	TimestampTz now = GetCurrentTimestamp();
 	instr_time	start;
 	instr_time	spent;
 	int64		duration;
 
-	LWLockAcquire(shared->run_lock, LW_EXCLUSIVE);
-
-	now = GetCurrentTimestamp();
 	INSTR_TIME_SET_CURRENT(start);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	state->last_run = now;
@@ -200,8 +227,18 @@ run_task(int i)
 	state->longest_duration = Max(state->longest_duration, duration);
 	state->runs++;
 	LWLockRelease(shared->lock);
+}
 
-	LWLockRelease(shared->run_lock);
+static void
+run_task(int i)
+{
+	begin_run();
+	PG_ENSURE_ERROR_CLEANUP(end_run, (Datum) 0);
+	{
+		run_alone(i);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(end_run, (Datum) 0);
+	end_run(0, (Datum) 0);
 }
 
 static void

@@ -17,9 +17,11 @@ use Test::More;
 
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my $mark = "$folder/hangs";
+my $asked = "$folder/asked";
 append_to_file("$folder/hang.c", qq{
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -38,6 +40,8 @@ statvfs(const char *path, struct statvfs *space)
 {
 	int			(*real) (const char *, struct statvfs *) = dlsym(RTLD_NEXT, "statvfs");
 
+	if (strstr(path, "regress_hung_space") != NULL)
+		close(open("$asked", O_CREAT | O_WRONLY, 0600));
 	while (strstr(path, "regress_hung_space") != NULL && access("$mark", F_OK) == 0)
 		usleep(10000);
 	return real(path, space);
@@ -122,6 +126,32 @@ my $session = $node->background_psql('postgres');
 is($session->query(q{SELECT note FROM ft.disk_space() WHERE spcname = 'hung'}), 'the file system does not answer', 'one that stays');
 is($session->query(q{SELECT note FROM ft.disk_space() WHERE spcname = 'hung'}), 'the file system does not answer', 'one that asks again');
 $session->quit;
+
+# One that runs a task of the sampler and does not come to its end: who wants
+# to run another can give up, and so can the one that runs it.
+unlink $asked or die $!;
+my $stopped = $node->background_psql('postgres', on_error_stop => 0);
+my $pid = $stopped->query_safe('SELECT pg_backend_pid()');
+$stopped->query_until(qr/begun/, "\\echo begun\nSELECT ft.sampler_tick('disk'), ft.sampler_tick('memory');\n");
+for (my $tries = 100 * $PostgreSQL::Test::Utils::timeout_default; !-e $asked && $tries > 0; $tries--)
+{
+	select(undef, undef, undef, 0.01);
+}
+ok(-e $asked, 'a session runs a task');
+kill 'STOP', $pid;
+my $timed_out;
+my (undef, undef, $error) = $node->psql('postgres', q{SET statement_timeout = '200ms'; SELECT ft.sampler_tick('wal')},
+	timeout => $PostgreSQL::Test::Utils::timeout_default, timed_out => \$timed_out);
+ok(!$timed_out, 'who waits for it gives up');
+like($error, qr/canceling statement due to statement timeout/, 'when it is cancelled');
+is($node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)"), 't', 'so does who runs it');
+kill 'CONT', $pid;
+$stopped->query('SELECT 1');
+is($node->safe_psql('postgres', q{SELECT last_run IS NOT NULL, runs FROM ft.sampler_tasks() WHERE task = 'memory'}),
+	't|0', 'in the midst of a task');
+$stopped->quit;
+$node->safe_psql('postgres', q{SELECT ft.sampler_tick('memory')});
+is($node->safe_psql('postgres', q{SELECT runs FROM ft.sampler_tasks() WHERE task = 'memory'}), '1', 'and others go on');
 stops_well('a session');
 
 done_testing();
