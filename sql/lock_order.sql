@@ -170,6 +170,29 @@ ROLLBACK TO s;
 ROLLBACK;
 SELECT * FROM conflicts;
 
+-- A loop of errors that are caught is one transaction, and what it held before
+-- was asked for once; what comes after it counts as well.
+SELECT ft.reset_lock_order();
+BEGIN;
+UPDATE b SET loose = 1 WHERE id = 1;
+UPDATE parted SET id = id WHERE id = 3;
+DO $$
+BEGIN
+    FOR i IN 1 .. 100 LOOP
+        BEGIN
+            UPDATE a SET t = t WHERE id = 1;
+            RAISE EXCEPTION 'caught';
+        EXCEPTION WHEN raise_exception THEN NULL;
+        END;
+    END LOOP;
+END $$;
+UPDATE a SET t = t WHERE id = 1;
+UPDATE keyless SET id = id;
+COMMIT;
+BEGIN; UPDATE keyless SET id = id; UPDATE a SET t = t WHERE id = 1; UPDATE parted SET id = id WHERE id = 3; UPDATE b SET loose = 1 WHERE id = 1; COMMIT;
+SELECT first_relation, second_relation, first_then_second, second_then_first FROM ft.lock_order_conflicts() ORDER BY 1, 2;
+SELECT truncated_transactions FROM ft.lock_order_state();
+
 -- Who keeps all writers out first has made an order of it.
 SELECT ft.reset_lock_order();
 BEGIN; UPDATE a SET t = t WHERE id = 1; UPDATE b SET loose = 1 WHERE id = 1; COMMIT;

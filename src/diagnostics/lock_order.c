@@ -17,6 +17,11 @@
  * once, with the texts of their statements.  With one relation locked once
  * there is nothing to look up.
  *
+ * Where a subtransaction is rolled back its locks are gone, but they were
+ * asked for while others were held: that is counted then, and remembered until
+ * the end, so that a loop of errors that are caught counts as the one
+ * transaction that it is.
+ *
  * Locking: after some utility commands, the partitions of the lock table,
  * shared and conditionally, one at a time, to see our own locks.  Relations
  * that are looked at are locked by the transaction itself.
@@ -52,6 +57,7 @@
 
 #define KNOWN_SEQUENCES		32
 #define FLUSH_INTERVAL		USECS_PER_SEC
+#define COUNTED_ORDERS		64
 
 /* Steps of one or more transactions of this process. */
 typedef struct Sequence
@@ -73,6 +79,16 @@ static bool statement_has_text = false;
 static bool first_is_checked = false;
 static bool truncated = false;
 
+/* What it was counted for already, as subtransactions were rolled back. */
+typedef struct CountedOrder
+{
+	FtLockStep	held;
+	FtLockStep	wanted;
+} CountedOrder;
+
+static CountedOrder counted[COUNTED_ORDERS];
+static int	counted_count = 0;
+
 static Sequence known[KNOWN_SEQUENCES];
 static uint32 known_generation = 0;
 static bool flush_at_exit = false;
@@ -93,6 +109,7 @@ forget(void)
 	statement_count = 0;
 	first_is_checked = false;
 	truncated = false;
+	counted_count = 0;
 }
 
 /*
@@ -457,7 +474,8 @@ static void
 flush(Sequence *sequence)
 {
 	if (sequence->transactions > 0)
-		ft_lock_pairs_add(sequence->steps, sequence->count, sequence->transactions, NULL, false);
+		ft_lock_pairs_add(sequence->steps, sequence->count, sequence->transactions,
+						  NULL, NULL, false);
 	sequence->transactions = 0;
 }
 
@@ -516,23 +534,75 @@ count_steps(void)
 		flush(sequence);
 		memcpy(sequence->steps, steps, size);
 		sequence->count = step_count;
-		ft_lock_pairs_add(steps, step_count, 1, texts, truncated);
+		ft_lock_pairs_add(steps, step_count, 1, NULL, texts, truncated);
 	}
 	sequence->flushed = now;
+}
+
+static bool
+is_same_lock(const FtLockStep *a, const FtLockStep *b)
+{
+	return a->relid == b->relid && a->mode == b->mode && a->write == b->write;
+}
+
+/*
+ * Has this transaction been counted for this order?  From now on it has, as
+ * long as there is a place to remember it.
+ */
+static bool
+note_counted(const FtLockStep *held, const FtLockStep *wanted)
+{
+	for (int i = 0; i < counted_count; i++)
+	{
+		if (is_same_lock(&counted[i].held, held) && is_same_lock(&counted[i].wanted, wanted))
+			return true;
+	}
+	if (counted_count < COUNTED_ORDERS)
+	{
+		counted[counted_count].held = *held;
+		counted[counted_count++].wanted = *wanted;
+	}
+	return false;
+}
+
+/* Count what was asked for from a step on, and was not counted yet. */
+static void
+count_rest(int first, bool with_truncated)
+{
+	uint32		orders[FT_LOCK_ORDER_STEPS] = {0};
+	bool		any = with_truncated;
+
+	for (int wanted = first; wanted < step_count; wanted++)
+	{
+		for (int held = 0; held < wanted; held++)
+		{
+			if (note_counted(&steps[held], &steps[wanted]))
+				continue;
+			orders[wanted] |= (uint32) 1 << held;
+			any = true;
+		}
+	}
+	if (any)
+		ft_lock_pairs_add(steps, step_count, 1, orders, texts, with_truncated);
 }
 
 /* The transaction has ended, however it did. */
 void
 ft_lock_order_end(void)
 {
-	if (step_count > 1 && enabled())
-		count_steps();
+	if (enabled())
+	{
+		if (counted_count > 0)
+			count_rest(0, truncated);
+		else if (step_count > 1)
+			count_steps();
+	}
 	forget();
 }
 
 /*
  * A subtransaction has ended.  If it was rolled back, its locks are gone, but
- * they were taken: what there was until now counts as a transaction.
+ * they were taken: what it asked for is counted.
  */
 void
 ft_lock_order_end_sub(bool aborted)
@@ -551,7 +621,7 @@ ft_lock_order_end_sub(bool aborted)
 		return;
 	}
 	if (step_count > 1 && enabled())
-		count_steps();
+		count_rest(first, false);
 	step_count = first;
 	statement_count = first > 0 ? steps[first - 1].statement + 1 : 0;
 	statement_has_step = false;

@@ -55,6 +55,7 @@ extern void ft_lock_pairs_init(void);
 extern bool ft_lock_pairs_there(void);
 extern uint32 ft_lock_pairs_generation(void);
 extern void ft_lock_pairs_add(const FtLockStep *steps, int count, int64 transactions,
-							  char (*texts)[FT_LOCK_ORDER_TEXT], bool truncated);
+							  const uint32 *orders, char (*texts)[FT_LOCK_ORDER_TEXT],
+							  bool truncated);
 
 #endif							/* FT_LOCK_ORDER_H */

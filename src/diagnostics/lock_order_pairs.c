@@ -194,15 +194,19 @@ add_pair(const FtLockStep *held, const FtLockStep *wanted, int64 transactions,
 
 /*
  * So many transactions of this process took these locks.  Locks of one
- * statement count as in no order, unless it is known.
+ * statement count as in no order, unless it is known.  Where not all orders are
+ * to be counted, there is a bit in orders of each lock for each that was held.
  */
 void
 ft_lock_pairs_add(const FtLockStep *steps, int count, int64 transactions,
-				  char (*texts)[FT_LOCK_ORDER_TEXT], bool truncated)
+				  const uint32 *orders, char (*texts)[FT_LOCK_ORDER_TEXT],
+				  bool truncated)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (texts != NULL)
+	StaticAssertStmt(FT_LOCK_ORDER_STEPS <= 32, "orders have a bit for each lock");
+
+	if (texts != NULL && count > 0)
 	{
 		for (int i = 0; i <= steps[count - 1].statement; i++)
 		{
@@ -216,6 +220,8 @@ ft_lock_pairs_add(const FtLockStep *steps, int count, int64 transactions,
 		for (int held = 0; held < wanted; held++)
 		{
 			if (steps[held].statement == steps[wanted].statement && !steps[wanted].ordered)
+				continue;
+			if (orders != NULL && (orders[wanted] & ((uint32) 1 << held)) == 0)
 				continue;
 			add_pair(&steps[held], &steps[wanted], transactions,
 					 texts ? texts[steps[wanted].statement] : NULL, now);
