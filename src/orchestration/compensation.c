@@ -142,13 +142,6 @@ FT_STATEMENT(lock_claimed_task,
 			 "  FROM ft.orchestration_tasks"
 			 " WHERE task_id = $1 FOR NO KEY UPDATE",
 			 UUIDOID);
-FT_STATEMENT(set_released,
-			 "UPDATE ft.orchestration_tasks"
-			 "   SET compensation_attempt = compensation_attempt - 1,"
-			 "       compensation_pid = NULL, compensation_epoch = NULL,"
-			 "       compensation_worker = NULL"
-			 " WHERE task_id = $1",
-			 UUIDOID);
 FT_STATEMENT(set_lost,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET compensation_losses = compensation_losses + 1, suspicion = $2,"
@@ -181,6 +174,12 @@ FT_STATEMENT_NOARGS(claimed_tasks,
 					"  FROM ft.orchestration_tasks"
 					" WHERE status = 'COMPENSATING' AND compensation_pid IS NOT NULL"
 					" ORDER BY execution_id, task_id");
+
+/*
+ * The number of the attempt stays, and the next claim has another one: by it
+ * those who run the compensation, or think so, are told from one another.  What
+ * counts its failures is compensation_failures.
+ */
 FT_STATEMENT(forget_claim,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET compensation_pid = NULL, compensation_epoch = NULL, compensation_worker = NULL"
@@ -530,7 +529,7 @@ ft_compensation_release(const FtCompensationClaim *claim)
 
 	ft_engine_enter(&engine);
 	if (lock_claimed(claim, &execution, &task_name, &failures))
-		ft_run(&set_released, FT_ARGS(FT_UUID(&claim->task_id)));
+		ft_run(&forget_claim, FT_ARGS(FT_UUID(&claim->task_id)));
 	ft_engine_leave(&engine);
 }
 
