@@ -1,4 +1,4 @@
--- Compensations run by hand: compensation.c
+-- Compensations run by hand: compensation_by_hand.c
 
 CREATE FUNCTION ft.run_compensations(execution_id uuid DEFAULT NULL)
 RETURNS bigint

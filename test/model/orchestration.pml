@@ -392,7 +392,7 @@ inline release_step(e, k)
 	let_go(e)
 }
 
-/* compensation.c: lock_next_task: of what is to be compensated, what completed last */
+/* compensation_claim.c: lock_next_task: of what is to be compensated, what completed last */
 #ifdef OUT_OF_ORDER
 #define BEFORE(a, b) (order[a] < order[b])
 #else
@@ -415,7 +415,7 @@ inline give_up(k)
 	compensation_worker = NOBODY
 }
 
-/* compensation.c: claim_of_execution, and recover_lost before it, which may give up */
+/* compensation_claim.c: claim_of_execution, and recover_lost before it, which may give up */
 #define CAN_CLAIM_COMPENSATION(e, k) (claim[e] == 0 && COMPENSATES && !paused && NEXT_COMPENSATION(k) && \
 	(compensation_worker == NOBODY || compensation_worker == LOST || compensation_worker == e))
 
