@@ -64,6 +64,13 @@ typedef struct FtArg
 
 extern FtArg ft_text_arg(const char *cstring);
 
+/* Where a statement has to be run for one of them, Min() would run it twice. */
+static inline TimestampTz
+ft_earlier(TimestampTz one, TimestampTz other)
+{
+	return Min(one, other);
+}
+
 extern void ft_engine_enter(FtEngine *engine);
 extern void ft_engine_leave(FtEngine *engine);
 

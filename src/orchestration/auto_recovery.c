@@ -259,9 +259,9 @@ ft_recovery_next_due(TimestampTz now)
 	ft_run(&next_due_failure, NULL);
 	if (!ft_column_is_null(0, 1))
 		next = ft_column_time(0, 1);
-	next = Min(next, ft_compensation_next_due(now));
-	next = Min(next, ft_deadline_next());
-	next = Min(next, ft_retention_next());
+	next = ft_earlier(next, ft_compensation_next_due(now));
+	next = ft_earlier(next, ft_deadline_next());
+	next = ft_earlier(next, ft_retention_next());
 	ft_engine_leave(&engine);
 	return next;
 }

@@ -98,8 +98,8 @@ next_of(FtStatement *statement, int retention)
 TimestampTz
 ft_retention_next(void)
 {
-	return Min(next_of(&next_stopped, ft_dead_letter_retention),
-			   next_of(&next_finished, ft_execution_retention));
+	return ft_earlier(next_of(&next_stopped, ft_dead_letter_retention),
+					  next_of(&next_finished, ft_execution_retention));
 }
 
 /*

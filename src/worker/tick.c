@@ -149,8 +149,8 @@ ft_tick_plan(FtTick *tick)
 	tick->suspect_owner = ft_step_suspect_owner(tick->now);
 	if (!OidIsValid(tick->suspect_owner))
 		tick->suspect_owner = ft_compensation_suspect_owner(tick->now);
-	tick->next_due = Min(next_step, ft_recovery_next_due(tick->now));
-	tick->next_due = Min(tick->next_due, ft_external_next_due());
+	tick->next_due = ft_earlier(next_step, ft_recovery_next_due(tick->now));
+	tick->next_due = ft_earlier(tick->next_due, ft_external_next_due());
 	if (ft_child_unsettled())
 		tick->next_due = Min(tick->next_due, tick->now);
 	ft_installation_still_own();
