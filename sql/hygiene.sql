@@ -202,6 +202,15 @@ SELECT DISTINCT m.object AS uses_a_changing_view, d.refobjid::regclass
         OR d.refobjid::regclass::text LIKE 'pg_stat_progress%')
  ORDER BY 1;
 
+-- The install script means the same whatever standard_conforming_strings is:
+-- it is parsed as a whole before any of its statements could set that.
+SELECT m.signature AS with_backslash FROM member_function AS m
+  JOIN pg_language AS l ON l.oid = m.prolang
+ WHERE l.lanname = 'sql' AND strpos(pg_get_functiondef(m.oid), chr(92)) > 0
+UNION ALL
+SELECT v.name FROM member_relation AS v
+ WHERE v.relkind = 'v' AND strpos(pg_get_viewdef(v.oid), chr(92)) > 0
+ ORDER BY 1;
 -- The removal leaves nothing.
 BEGIN;
 DROP VIEW member_relation, member_function, member;

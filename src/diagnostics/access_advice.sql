@@ -43,8 +43,8 @@ BEGIN ATOMIC
                                   (i.indcollation::oid[])[k], (i.indoption::int2[])[k])
                    FROM generate_series(0, i.indnkeyatts - 1) AS k ORDER BY k),
            ARRAY(SELECT (i.indkey::int2[])[k] FROM generate_series(i.indnkeyatts::int, i.indnatts - 1) AS k ORDER BY 1),
-           regexp_replace(i.indexprs::text, ':location -?\d+', '', 'g'),
-           regexp_replace(i.indpred::text, ':location -?\d+', '', 'g'),
+           regexp_replace(i.indexprs::text, ':location -?[0-9]+', '', 'g'),
+           regexp_replace(i.indpred::text, ':location -?[0-9]+', '', 'g'),
            CASE WHEN c.relkind = 'I'
                 THEN (WITH RECURSIVE tree AS (
                           SELECT i.indexrelid AS oid
@@ -153,7 +153,7 @@ BEGIN ATOMIC
                     THEN 'standbys count their own scans: ask them as well' END), ''),
            '/* database ' || replace(quote_ident(current_database()), '*/', '* /') || ' */ ' ||
            CASE WHEN c.kind = 'invalid' AND f.relkind = 'I' THEN NULL
-                WHEN c.kind = 'invalid' AND f.indexrelname !~ '_cc(new|old)\d*$'
+                WHEN c.kind = 'invalid' AND f.indexrelname !~ '_cc(new|old)[0-9]*$'
                 THEN format('REINDEX INDEX CONCURRENTLY %I.%I;', f.schemaname, f.indexrelname)
                 WHEN f.relkind = 'I' THEN format('DROP INDEX %I.%I;', f.schemaname, f.indexrelname)
                 ELSE format('DROP INDEX CONCURRENTLY %I.%I;', f.schemaname, f.indexrelname)
@@ -220,7 +220,7 @@ SELECT a.kind,
        a.seq_scan AS scans,
        coalesce(a.rows_per_call, a.rows_per_scan) AS rows,
        a.calls,
-       left(regexp_replace(a.query, '\s+', ' ', 'g'), 44) AS query
+       left(regexp_replace(a.query, '[[:space:]]+', ' ', 'g'), 44) AS query
   FROM ft.scan_advice() AS a;
 
 COMMENT ON VIEW ft.scan_advice_summary IS

@@ -78,13 +78,13 @@ SELECT repeat('  ', LEAST(c.level, 8)) ||
        CASE WHEN c.waiting_pid IS NULL
             THEN COALESCE(c.state || ': ', '') || c.recommended_action
             ELSE left(CASE c.block_kind WHEN 'soft' THEN 'queues for ' ELSE 'wants ' END ||
-                      COALESCE(substring(c.lock_object FROM '^transaction \d+ on (row .*)'),
+                      COALESCE(substring(c.lock_object FROM '^transaction [0-9]+ on (row .*)'),
                                replace(c.waited_mode, 'Lock', '') || ' on ' || c.lock_object), 52) ||
                  CASE WHEN c.in_cycle THEN ' (deadlock)' ELSE '' END END AS what,
        date_trunc('second', COALESCE(c.wait_duration,
                                      clock_timestamp() - COALESCE(c.xact_start, c.state_change))) AS since,
        NULLIF(c.victims_total, 0) AS victims,
-       left(regexp_replace(c.query, '\s+', ' ', 'g'), 30) AS query
+       left(regexp_replace(c.query, '[[:space:]]+', ' ', 'g'), 30) AS query
   FROM ft.blocking_chains() c;
 
 CREATE VIEW ft.blocked_statements AS

@@ -46,7 +46,7 @@ SELECT CASE WHEN d.participant > 1 THEN '' ELSE to_char(d.deadlock_time, 'MM-DD 
        coalesce(replace(d.waited_mode, 'Lock', '') || ' on ' || left(d.lock_object, 26)
                 || ' of ' || d.blocked_by,
                 d.note) AS "waits for",
-       left(regexp_replace(d.query, '\s+', ' ', 'g'), 30) AS query
+       left(regexp_replace(d.query, '[[:space:]]+', ' ', 'g'), 30) AS query
   FROM ft.deadlocks() AS d;
 
 COMMENT ON FUNCTION ft.deadlocks() IS

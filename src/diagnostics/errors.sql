@@ -127,7 +127,7 @@ SELECT e.error_count AS errors,
        left(e.datname, 12) AS datname,
        left(e.usename, 10) AS usename,
        left(e.application_name, 14) AS application,
-       left(regexp_replace(e.last_message, '\s+', ' ', 'g'), 36) AS message
+       left(regexp_replace(e.last_message, '[[:space:]]+', ' ', 'g'), 36) AS message
   FROM ft.errors() AS e;
 
 COMMENT ON FUNCTION ft.errors(interval) IS

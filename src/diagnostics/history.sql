@@ -148,7 +148,7 @@ SELECT coalesce(h.wait_event_type, 'CPU') AS wait_event_type,
        count(*) AS samples,
        round(100.0 * count(*) / sum(count(*)) OVER (), 1) AS "%",
        count(DISTINCT h.pid) AS sessions,
-       left(mode() WITHIN GROUP (ORDER BY regexp_replace(h.query, '\s+', ' ', 'g')), 50) AS "most often in"
+       left(mode() WITHIN GROUP (ORDER BY regexp_replace(h.query, '[[:space:]]+', ' ', 'g')), 50) AS "most often in"
   FROM ft.session_history() AS h
  WHERE h.pid <> 0 AND coalesce(h.state NOT LIKE 'idle%', true)
  GROUP BY 1, 2
@@ -164,11 +164,11 @@ SELECT h.episode,
             ELSE 'prepared ' || left(quote_literal(h.prepared_gid), 20) END AS session,
        left(h.usename::text, 12) AS usename,
        CASE WHEN h.level = 0 THEN h.state
-            ELSE left(COALESCE(substring(h.lock_object FROM '^transaction \d+ on (row .*)'),
+            ELSE left(COALESCE(substring(h.lock_object FROM '^transaction [0-9]+ on (row .*)'),
                                replace(h.waited_mode, 'Lock', '') || ' on ' || h.lock_object), 40) END AS what,
        NULLIF(h.victims, 0) AS victims,
        date_trunc('second', h.longest_wait) AS wait,
-       left(regexp_replace(h.query, '\s+', ' ', 'g'), 30) AS query
+       left(regexp_replace(h.query, '[[:space:]]+', ' ', 'g'), 30) AS query
   FROM ft.blocking_history() AS h;
 
 COMMENT ON FUNCTION ft.session_history(timestamptz, timestamptz) IS

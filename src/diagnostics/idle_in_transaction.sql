@@ -87,7 +87,7 @@ SELECT i.severity,
        i.locks,
        i.blocked_sessions AS blocks,
        greatest(i.xid_age, i.xmin_age) AS xids,
-       left(regexp_replace(i.query, '\s+', ' ', 'g'), 36) AS "last query"
+       left(regexp_replace(i.query, '[[:space:]]+', ' ', 'g'), 36) AS "last query"
   FROM ft.idle_in_transaction() AS i;
 
 COMMENT ON VIEW ft.idle_in_transaction_summary IS

@@ -48,8 +48,8 @@ SELECT c.kind,
        left(c.second_relation, 24) AS second,
        c.first_then_second AS "1 then 2",
        c.second_then_first AS "2 then 1",
-       left(regexp_replace(c.first_then_second_statement, '\s+', ' ', 'g'), 30) AS "1 then 2 by",
-       left(regexp_replace(c.second_then_first_statement, '\s+', ' ', 'g'), 30) AS "2 then 1 by"
+       left(regexp_replace(c.first_then_second_statement, '[[:space:]]+', ' ', 'g'), 30) AS "1 then 2 by",
+       left(regexp_replace(c.second_then_first_statement, '[[:space:]]+', ' ', 'g'), 30) AS "2 then 1 by"
   FROM ft.lock_order_conflicts() AS c;
 
 COMMENT ON VIEW ft.lock_order_summary IS

@@ -68,7 +68,7 @@ SELECT m.pid,
        pg_catalog.pg_size_pretty(m.growth_bytes) AS growth,
        pg_catalog.pg_size_pretty(m.growth_per_minute::bigint) AS "per minute",
        pg_catalog.pg_size_pretty(m.resident_bytes) AS resident,
-       left(regexp_replace(m.query, '\s+', ' ', 'g'), 30) AS query
+       left(regexp_replace(m.query, '[[:space:]]+', ' ', 'g'), 30) AS query
   FROM ft.backend_memory() AS m
  ORDER BY m.private_bytes DESC NULLS LAST, m.pid;
 

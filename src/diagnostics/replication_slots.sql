@@ -159,7 +159,7 @@ BEGIN ATOMIC
            LATERAL (SELECT substr(j.key, length('confl_') + 1) AS cause,
                            j.value::bigint AS conflicts
                       FROM jsonb_each_text(to_jsonb(c)) AS j
-                     WHERE j.key LIKE 'confl\_%') AS k
+                     WHERE starts_with(j.key, 'confl_')) AS k
      WHERE k.conflicts > 0 OR pg_is_in_recovery()
      ORDER BY k.conflicts DESC, c.datname, k.cause;
 END;

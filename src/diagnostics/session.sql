@@ -128,7 +128,7 @@ SELECT t.severity,
        t.state,
        date_trunc('second', t.transaction_duration) AS transaction,
        date_trunc('second', t.state_duration) AS "in state",
-       left(regexp_replace(t.query, '\s+', ' ', 'g'), 50) AS query
+       left(regexp_replace(t.query, '[[:space:]]+', ' ', 'g'), 50) AS query
   FROM ft.long_transactions() AS t;
 
 COMMENT ON VIEW ft.long_transactions_summary IS

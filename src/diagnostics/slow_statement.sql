@@ -96,7 +96,7 @@ SELECT date_trunc('second', s.query_end) AS ended,
        left(s.application_name, 16) AS application_name,
        s.rows,
        CASE WHEN s.failed THEN coalesce(s.sqlstate, 'failed') END AS error,
-       left(regexp_replace(s.query, '\s+', ' ', 'g'), 44) AS query
+       left(regexp_replace(s.query, '[[:space:]]+', ' ', 'g'), 44) AS query
   FROM ft.slow_statements() AS s;
 
 COMMENT ON VIEW ft.slow_statement_summary IS
