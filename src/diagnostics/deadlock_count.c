@@ -10,10 +10,15 @@
  * started, and both counts are compared from then on.  When its statistics are
  * found to have been reset, the comparison begins anew.
  *
+ * The place of a database that was dropped is given to another one, which has
+ * none, when both counts are compared; not before, as without the lock two
+ * processes might take two places for one database.
+ *
  * Locking: a database takes its place by a compare-and-swap, and the log hook
  * counts there without a lock.  shared->lock protects what is noted of the
- * server's counts.  The shared statistics are walked before, with the locks
- * that dead_tuples.c tells of, and none of them is held with ours.
+ * server's counts, and who gives a place up or gets such a one.  The shared
+ * statistics are walked before, with the locks that dead_tuples.c tells of, and
+ * none of them is held with ours.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +27,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/dshash.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/pgstat_internal.h"
 #include "utils/timestamp.h"
@@ -38,9 +44,16 @@ PG_FUNCTION_INFO_V1(ft_deadlock_counts);
 #define MAX_DATABASES	1000	/* counted apart */
 #define COLUMNS			7
 
+/*
+ * Where a place was given up; it is not free for who has no lock.  No database
+ * has this OID.
+ */
+#define GIVEN_UP		((Oid) 2)
+
 typedef struct DatabaseCount
 {
-	pg_atomic_uint32 database;	/* InvalidOid where the place is free */
+	pg_atomic_uint32 database;	/* InvalidOid where the place is free, or
+								 * GIVEN_UP */
 	pg_atomic_uint64 reported;
 
 	/* protected by the lock */
@@ -160,6 +173,70 @@ read_server_counts(int *length)
 	return counts;
 }
 
+/* Does the server have statistics of a database? */
+static bool
+is_counted(Oid database, const ServerCount *servers, int length)
+{
+	for (int i = 0; i < length; i++)
+	{
+		if (servers[i].database == database)
+			return true;
+	}
+	return false;
+}
+
+/* Is a process connected to it?  It may be about to count there. */
+static bool
+is_in_use(Oid database)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		const volatile PGPROC *proc = &ProcGlobal->allProcs[i];
+
+		if (proc->pid != 0 && proc->databaseId == database)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Give up the places of databases that were dropped: with a database go its
+ * statistics.  Only when none is free any more, as until then none is missing.
+ */
+static void
+give_up_places(const ServerCount *servers, int length)
+{
+	if (pg_atomic_read_u32(&shared->databases[MAX_DATABASES - 1].database) == InvalidOid)
+		return;
+	for (int i = 0; i < MAX_DATABASES; i++)
+	{
+		DatabaseCount *count = &shared->databases[i];
+		Oid			database = pg_atomic_read_u32(&count->database);
+
+		if (database != GIVEN_UP && !is_counted(database, servers, length) &&
+			!is_in_use(database))
+			pg_atomic_write_u32(&count->database, GIVEN_UP);
+	}
+}
+
+/* A place that was given up, for a database that has none; NULL if none is. */
+static DatabaseCount *
+reuse_place(Oid database)
+{
+	for (int i = 0; i < MAX_DATABASES; i++)
+	{
+		DatabaseCount *count = &shared->databases[i];
+
+		if (pg_atomic_read_u32(&count->database) != GIVEN_UP)
+			continue;
+		pg_atomic_write_u64(&count->reported, 0);
+		pg_write_barrier();
+		pg_atomic_write_u32(&count->database, database);
+		return count;
+	}
+	return NULL;
+}
+
 /* Begin to compare, or begin anew. */
 static void
 compare_from(DatabaseCount *count, const ServerCount *server, TimestampTz now)
@@ -172,7 +249,8 @@ compare_from(DatabaseCount *count, const ServerCount *server, TimestampTz now)
 
 /*
  * See to it that each database is compared with the server.  One that was not
- * there when we looked first has had all its deadlocks since then.
+ * there when we looked first has had all its deadlocks since then; but if it
+ * had no place until now, some were counted elsewhere.
  */
 static void
 compare(const ServerCount *servers, int length, TimestampTz now)
@@ -182,14 +260,20 @@ compare(const ServerCount *servers, int length, TimestampTz now)
 	Assert(LWLockHeldByMeInMode(shared->lock, LW_EXCLUSIVE));
 	if (first)
 		shared->first_look = now;
+	give_up_places(servers, length);
 	for (int i = 0; i < length; i++)
 	{
 		const ServerCount *server = &servers[i];
 		DatabaseCount *count = place_of(server->database);
+		bool		reused = count == NULL;
 
+		if (reused)
+			count = reuse_place(server->database);
 		if (count == NULL)
 			continue;
-		if (count->since == 0 && !first)
+		if (reused)
+			compare_from(count, server, now);
+		else if (count->since == 0 && !first)
 		{
 			count->since = shared->first_look;
 			count->stats_reset = server->stats_reset;
