@@ -126,13 +126,35 @@ SELECT status, object, value > 0 AS value FROM ft.health_check('{error_rate}');
 SELECT ft.reset_threshold('error_rate');
 SELECT ft.reset_slow_statements();
 SELECT status, message FROM ft.health_check('{slow_query}');
-SET fault_tolerance.slow_statement_threshold = '10ms';
-SELECT pg_sleep(0.02);
+-- One that is slow is no alert; many of them are.
+SET application_name = 'slow one';
+SET fault_tolerance.slow_statement_threshold = '200ms';
+SELECT pg_sleep(1.01);
+SELECT pg_sleep(0.25);
+SELECT pg_sleep(0.25);
 SET fault_tolerance.slow_statement_threshold = -1;
-SELECT status, value BETWEEN 0.02 AND 1 AS value FROM ft.health_check('{slow_query}');
-SELECT ft.set_threshold('slow_query', 0.01, NULL);
-SELECT status, object = pg_backend_pid()::text AS mine FROM ft.health_check('{slow_query}');
-SELECT ft.reset_threshold('slow_query');
+SELECT status, value, regexp_replace(message, 'took [0-9:]+', 'took N') AS message, object, unit, warning FROM ft.health_check('{slow_query}');
+SELECT ft.set_threshold('slow_query', 0.3, NULL);
+SELECT status, value FROM ft.health_check('{slow_query}');
+SELECT ft.set_threshold('slow_query_duration', 0.2, NULL);
+SELECT status, value, object FROM ft.health_check('{slow_query}');
+SELECT ft.set_threshold('slow_query_duration', NULL, NULL);
+SELECT status, value, message FROM ft.health_check('{slow_query}');
+SELECT ft.reset_threshold('slow_query'), ft.reset_threshold('slow_query_duration');
+
+-- Where more end than are kept, the time is shorter that they are counted in.
+SET fault_tolerance.slow_statement_threshold = 0;
+SELECT ft.set_threshold('slow_query_duration', 0, NULL);
+\set ECHO none
+\o /dev/null
+SELECT format('SELECT %s', i) FROM generate_series(1, current_setting('fault_tolerance.slow_statement_entries')::int) AS i \gexec
+\o
+\set ECHO all
+SET fault_tolerance.slow_statement_threshold = -1;
+SELECT status, value > 100 AS many FROM ft.health_check('{slow_query}');
+SELECT ft.reset_threshold('slow_query_duration');
+RESET application_name;
+SELECT ft.reset_slow_statements();
 RESET fault_tolerance.slow_statement_threshold;
 
 SELECT ft.create_execution() AS execution \gset

@@ -82,7 +82,7 @@ const FtHealthCheck ft_health_checks[] = {
 	"TABLE ft.deadlock_summary; what to lock in one order: SELECT * FROM ft.lock_order_conflicts()"},
 	{"slow_query", "slow_query", NULL,
 		NULL,
-	"SELECT duration, query FROM ft.slow_statements() ORDER BY duration DESC"},
+	"SELECT application_name, left(query, 60), count(*), sum(duration) FROM ft.slow_statements() GROUP BY 1, 2 ORDER BY 4 DESC"},
 
 	/* replication and WAL */
 	{"replication_lag", "replication_lag", NULL,

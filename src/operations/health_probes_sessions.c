@@ -122,12 +122,30 @@
 	"       " NO_STATUS ", " NO_HINT \
 	"  FROM ft.deadlocks() WHERE deadlock_time > clock_timestamp() - interval '1 min'"
 
+/*
+ * How many there are in a minute, of the last 10 minutes; where so many are not
+ * kept, of the time that is.  Some are slow on every server.
+ */
 #define SLOW_QUERY \
-	"SELECT 'slow_query', (array_agg(pid::text ORDER BY duration DESC))[1], " IN_SECONDS("max(duration)") "," \
-	"       CASE WHEN count(*) = 0 THEN 'none in the last 10 minutes'" \
-	"            ELSE format('%s in the last 10 minutes, the slowest took %s', count(*), " WHOLE_SECONDS("max(duration)") ") END," \
-	"       CASE WHEN count(*) = 0 THEN 'OK' END, " NO_HINT \
-	"  FROM ft.slow_statements() WHERE query_end > clock_timestamp() - interval '10 min'"
+	"WITH kept AS MATERIALIZED (SELECT * FROM ft.slow_statements())," \
+	"     covered AS (" \
+	"    SELECT CASE WHEN count(*) > 0.9 * current_setting('fault_tolerance.slow_statement_entries')::int" \
+	"                THEN greatest(least(clock_timestamp() - min(query_end), '10 min'), '1 s')" \
+	"                ELSE interval '10 min' END AS time" \
+	"      FROM kept)," \
+	"     slow AS (" \
+	"    SELECT count(*) AS statements, max(duration) AS longest," \
+	"           mode() WITHIN GROUP (ORDER BY application_name) AS application" \
+	"      FROM kept" \
+	"     WHERE NOT nested AND query_end > clock_timestamp() - interval '10 min'" \
+	"       AND " IN_SECONDS("duration") " >=" \
+	"           (SELECT warning FROM ft.thresholds WHERE check_name = 'slow_query_duration'))" \
+	"SELECT 'slow_query', nullif(application, ''), round(60 * statements / " IN_SECONDS("time") ", 1)," \
+	"       CASE WHEN statements = 0 THEN 'none in the last 10 minutes'" \
+	"            ELSE format('%s in %s, the slowest took %s, most by %s', statements, " WHOLE_SECONDS("time") ", " WHOLE_SECONDS("longest") "," \
+	"                        coalesce(nullif(application, ''), 'an application without a name')) END," \
+	"       " NO_STATUS ", " NO_HINT \
+	"  FROM slow, covered"
 
 const FtHealthProbe ft_health_probes_sessions[] = {
 	{
