@@ -250,7 +250,7 @@ ft_recovery_pass(TimestampTz now, FtRecoveryPass *pass)
 }
 
 TimestampTz
-ft_recovery_next_due(TimestampTz now)
+ft_recovery_next_due(void)
 {
 	FtEngine	engine;
 	TimestampTz next = DT_NOEND;
@@ -259,7 +259,6 @@ ft_recovery_next_due(TimestampTz now)
 	ft_run(&next_due_failure, NULL);
 	if (!ft_column_is_null(0, 1))
 		next = ft_column_time(0, 1);
-	next = ft_earlier(next, ft_compensation_next_due(now));
 	next = ft_earlier(next, ft_deadline_next());
 	next = ft_earlier(next, ft_retention_next());
 	ft_engine_leave(&engine);

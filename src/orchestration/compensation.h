@@ -10,6 +10,7 @@
 
 #include "nodes/pg_list.h"
 #include "orchestration/execution.h"
+#include "orchestration/owner.h"
 
 /* A compensation that this session has taken upon itself. */
 typedef struct FtCompensationClaim
@@ -27,6 +28,16 @@ typedef enum FtCompensationsSought
 	FT_COMPENSATIONS_UNSUSPECTED,	/* an executor among others */
 	FT_COMPENSATIONS_SUSPECT,	/* one that runs alone */
 } FtCompensationsSought;
+
+/* What one owner has to compensate. */
+typedef struct FtCompensationsDue
+{
+	FtOwner		owner;
+	bool		due;			/* something is, unless somebody is at it */
+	bool		suspect;		/* it may have taken the server down */
+	bool		since_start;	/* has been due since the server started */
+	TimestampTz next_due;		/* of all; what is claimed is, at the next poll */
+} FtCompensationsDue;
 
 /*
  * The worker's interface: each runs in a transaction that the caller has
@@ -64,19 +75,10 @@ extern void ft_compensation_finish(FtExecution *execution);
 extern void ft_compensation_take_back(void);
 
 /*
- * In the engine: owners (FtOwner) of compensations that are due and that
- * nobody is at.
+ * In the engine: what each owner has to compensate, as a list of
+ * FtCompensationsDue in the order of their OIDs.
  */
-extern List *ft_compensation_owners(TimestampTz now);
-
-/* When the next compensation will be due; DT_NOEND if none is. In the engine. */
-extern TimestampTz ft_compensation_next_due(TimestampTz now);
-
-/* Whose due suspect of having taken the server down comes first; or InvalidOid. */
-extern Oid	ft_compensation_suspect_owner(TimestampTz now);
-
-/* In the engine: is one due since then, and not claimed? */
-extern bool ft_compensation_waiting_since(TimestampTz time);
+extern List *ft_compensations_due(TimestampTz now);
 
 /* Give back what lost workers were at. */
 extern void ft_compensation_recover(void);

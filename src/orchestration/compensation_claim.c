@@ -33,10 +33,11 @@
 #define DUE_EXECUTIONS \
 	"SELECT execution.execution_id" \
 	FT_NEXT_COMPENSATION \
-	"   AND execution.owner_oid = $1" FT_OWNER_IS_A_ROLE \
+	"   AND execution.owner_oid = $1" \
+	"   AND pg_get_userbyid(execution.owner_oid) = execution.owner" \
 	"   AND ($3 IS NULL OR execution.execution_id = $3)" \
 	"   AND ($4 IS NULL OR $4 = (next.suspicion IS NOT DISTINCT FROM 'server'))" \
-	FT_COMPENSATION_DUE_BY("$2") \
+	"   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= $2)" \
 	" ORDER BY execution.execution_id LIMIT "
 
 /*

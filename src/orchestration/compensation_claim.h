@@ -26,10 +26,6 @@
 	" WHERE execution.status IN ('COMPENSATING', 'ROLLING_BACK')"
 #define FT_NEXT_COMPENSATION FT_FIRST_COMPENSATION \
 	"   AND execution.paused_at IS NULL"
-#define FT_COMPENSATION_DUE_BY(time_) \
-	"   AND (next.next_attempt_at IS NULL OR next.next_attempt_at <= " time_ ")"
-#define FT_OWNER_IS_A_ROLE \
-	"   AND pg_get_userbyid(execution.owner_oid) = execution.owner"
 
 /* The next compensation of an execution, locked. */
 typedef struct FtNextCompensation

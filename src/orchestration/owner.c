@@ -161,25 +161,40 @@ ft_owner_can_connect(Oid oid)
 	return name != NULL && obstacle_of(ft_owner_make(oid, name)) == NULL;
 }
 
-/* Owners whose compensations may run; what may not is parked. */
-static List *
-compensation_owners(TimestampTz now)
+/*
+ * Owners whose compensations may run; what may not is parked.  Returns whether
+ * one of them has been waiting since the server started.
+ */
+static bool
+compensation_owners(TimestampTz now, FtOwnersDue *due)
 {
-	List	   *due = NIL;
+	/* what is parked is looked at again with the next poll */
+	TimestampTz poll = TimestampTzPlusMilliseconds(now, ft_recovery_interval);
+	bool		since_start = false;
 	ListCell   *cell;
 
-	foreach(cell, ft_compensation_owners(now))
+	foreach(cell, ft_compensations_due(now))
 	{
-		FtOwner    *owner = lfirst(cell);
-		char	   *obstacle = obstacle_of(owner);
+		FtCompensationsDue *of_owner = lfirst(cell);
+		FtOwner    *owner = &of_owner->owner;
+		char	   *obstacle = NULL;
 
-		ft_run(&park_compensations,
-			   FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(owner->name),
-					   FT_TEXT(obstacle)));
-		if (obstacle == NULL)
-			due = list_append_unique_oid(due, owner->oid);
+		if (of_owner->due)
+		{
+			obstacle = obstacle_of(owner);
+			ft_run(&park_compensations,
+				   FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(owner->name),
+						   FT_TEXT(obstacle)));
+		}
+		due->next_due = Min(due->next_due, obstacle != NULL ? poll : of_owner->next_due);
+		if (!of_owner->due || obstacle != NULL)
+			continue;
+		due->owners = list_append_unique_oid(due->owners, owner->oid);
+		if (of_owner->suspect && !OidIsValid(due->suspect_owner))
+			due->suspect_owner = owner->oid;
+		since_start |= of_owner->since_start;
 	}
-	return due;
+	return since_start;
 }
 
 /* The name of a role, or what can be said of one that is not there. */
@@ -192,23 +207,23 @@ name_of(Oid oid)
 }
 
 /* The same for steps. */
-static List *
-step_owners(TimestampTz now, TimestampTz *next_step)
+static void
+step_owners(TimestampTz now, bool since_start, FtOwnersDue *due)
 {
-	List	   *due = NIL;
+	TimestampTz next_step;
 	ListCell   *cell;
 
-	foreach(cell, ft_step_owners_due(now, next_step))
+	foreach(cell, ft_step_owners_due(now, since_start, &next_step))
 	{
 		FtOwner    *owner = ft_owner_make(lfirst_oid(cell), name_of(lfirst_oid(cell)));
 		char	   *obstacle = obstacle_of(owner);
 
 		if (obstacle == NULL)
-			due = lappend_oid(due, owner->oid);
+			due->owners = list_append_unique_oid(due->owners, owner->oid);
 		else
 			ft_run_by_index(&park_steps, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(obstacle)));
 	}
-	return due;
+	due->next_due = Min(due->next_due, next_step);
 }
 
 /* Steps whose owner can connect again go on; true if others are left. */
@@ -298,24 +313,26 @@ ft_owners_check_names(void)
 	return generation;
 }
 
-List *
-ft_owners_due(TimestampTz now, TimestampTz *next_step)
+void
+ft_owners_due(TimestampTz now, FtOwnersDue *due)
 {
 	MemoryContext result_context = CurrentMemoryContext;
 	MemoryContext caller;
-	List	   *due;
+	bool		since_start;
 	bool		parked;
 	FtEngine	engine;
 
+	due->owners = NIL;
+	due->suspect_owner = InvalidOid;
+	due->next_due = DT_NOEND;
 	ft_engine_enter(&engine);
-	due = compensation_owners(now);
+	since_start = compensation_owners(now, due);
 	parked = parked_by_name || unpark_steps(now);
-	due = list_concat_unique_oid(due, step_owners(now, next_step));
+	step_owners(now, since_start, due);
 	if (parked)
-		*next_step = Min(*next_step, TimestampTzPlusMilliseconds(now, ft_recovery_interval));
+		due->next_due = Min(due->next_due, TimestampTzPlusMilliseconds(now, ft_recovery_interval));
 	caller = MemoryContextSwitchTo(result_context);
-	due = list_copy(due);
+	due->owners = list_copy(due->owners);
 	MemoryContextSwitchTo(caller);
 	ft_engine_leave(&engine);
-	return due;
 }

@@ -36,12 +36,20 @@ extern bool ft_owner_can_connect(Oid oid);
 /* Inside the engine: if it has not, park what is that owner's. */
 extern void ft_owner_park_by_name(const FtOwner *owner);
 
+/* What there is to run, and for whom. */
+typedef struct FtOwnersDue
+{
+	List	   *owners;			/* OIDs, each once */
+	Oid			suspect_owner;	/* who has a compensation due that may have
+								 * taken the server down; or none */
+	TimestampTz next_due;		/* or to be looked for; DT_NOEND: neither */
+} FtOwnersDue;
+
 /*
- * Owners (as a list of OIDs) with a step or a compensation that may run now,
- * each once.  What belongs to an owner that no worker could connect as is
- * parked, with the reason, until that has changed.  Also when the next step
- * will be due, or is to be looked for (DT_NOEND: neither).
+ * Owners with a step or a compensation that may run now.  What belongs to an
+ * owner that no worker could connect as is parked, with the reason, until that
+ * has changed.
  */
-extern List *ft_owners_due(TimestampTz now, TimestampTz *next_step);
+extern void ft_owners_due(TimestampTz now, FtOwnersDue *due);
 
 #endif							/* FT_OWNER_H */

@@ -32,8 +32,11 @@ typedef struct FtRecoveryPass
 
 extern void ft_recovery_pass(TimestampTz now, FtRecoveryPass *pass);
 
-/* When something will next be due; DT_NOEND if nothing is. */
-extern TimestampTz ft_recovery_next_due(TimestampTz now);
+/*
+ * When the next failure is to be recovered, deadline passes, or execution has
+ * been kept for long enough; DT_NOEND if none.
+ */
+extern TimestampTz ft_recovery_next_due(void);
 
 /* Remove a bounded number of finished executions; true if there may be more. */
 extern bool ft_retention_batch(TimestampTz now);

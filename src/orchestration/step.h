@@ -123,9 +123,10 @@ extern void ft_step_release_overdue(void);
 
 /*
  * In the engine: owners with a step that is due, and when the next will be
- * that is not yet (DT_NOEND: none).
+ * that is not yet (DT_NOEND: none).  Whether compensations have been waiting
+ * since the server started has to be known.
  */
-extern List *ft_step_owners_due(TimestampTz now, TimestampTz *next_due);
+extern List *ft_step_owners_due(TimestampTz now, bool compensations_wait, TimestampTz *next_due);
 
 /* Whose due suspect of having taken the server down comes first; or InvalidOid. */
 extern Oid	ft_step_suspect_owner(TimestampTz now);

@@ -14,7 +14,6 @@
 
 #include "catalog/pg_type.h"
 
-#include "orchestration/compensation.h"
 #include "orchestration/queue.h"
 #include "orchestration/step.h"
 #include "orchestration/step_lane.h"
@@ -81,10 +80,10 @@ can_start_at(const Due *lane, List *queues, TimestampTz now)
 }
 
 List *
-ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
+ft_step_owners_due(TimestampTz now, bool compensations_wait, TimestampTz *next_due)
 {
 	List	   *owners = NIL;
-	bool		settled = true;
+	bool		settled = !compensations_wait;
 	List	   *queues = ft_queues_read();
 	List	   *lanes = found(ft_run_by_index(&all_lanes, NULL));
 	ListCell   *cell;
@@ -98,8 +97,7 @@ ft_step_owners_due(TimestampTz now, TimestampTz *next_due)
 		if (ft_shared != NULL && lane->due_at <= ft_shared->started_at)
 			settled = false;
 	}
-	if (settled && ft_shared != NULL && ft_suspect_claims_must_last() &&
-		!ft_compensation_waiting_since(ft_shared->started_at))
+	if (settled && ft_shared != NULL && ft_suspect_claims_must_last())
 		ft_suspect_settled();
 
 	lanes = found(ft_run_by_index(&due_suspects, NULL));

@@ -139,17 +139,18 @@ ft_tick_recover(FtTick *tick)
 void
 ft_tick_plan(FtTick *tick)
 {
-	TimestampTz next_step;
+	FtOwnersDue due;
 
 	if (!tick->installed || tick->paused_reason[0] != '\0')
 		return;
 
 	tick->roles_generation = ft_owners_check_names();
-	tick->owners = ft_owners_due(tick->now, &next_step);
+	ft_owners_due(tick->now, &due);
+	tick->owners = due.owners;
 	tick->suspect_owner = ft_step_suspect_owner(tick->now);
 	if (!OidIsValid(tick->suspect_owner))
-		tick->suspect_owner = ft_compensation_suspect_owner(tick->now);
-	tick->next_due = ft_earlier(next_step, ft_recovery_next_due(tick->now));
+		tick->suspect_owner = due.suspect_owner;
+	tick->next_due = ft_earlier(due.next_due, ft_recovery_next_due());
 	tick->next_due = ft_earlier(tick->next_due, ft_external_next_due());
 	if (ft_child_unsettled())
 		tick->next_due = Min(tick->next_due, tick->now);
