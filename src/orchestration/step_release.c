@@ -135,17 +135,19 @@ take_overdue(FtExecutorSlot *executor, Overdue *overdue)
 
 /*
  * The step may have ended meanwhile, and its execution have been rolled back
- * say, which is not to begin again for that.
+ * say, which is not to begin again for that.  False if the execution is locked.
  */
-static void
+static bool
 begin_execution(const Overdue *overdue)
 {
 	FtExecution execution;
 	FtTask		task;
 
-	if (ft_task_try_lock(&overdue->task_id, &execution, &task) &&
-		task.status == FT_TASK_RUNNING && execution.status == FT_EXECUTION_PENDING)
+	if (!ft_task_try_lock(&overdue->task_id, &execution, &task))
+		return false;
+	if (task.status == FT_TASK_RUNNING && execution.status == FT_EXECUTION_PENDING)
 		ft_step_begin_execution(&execution.execution_id, overdue->claimed_at);
+	return true;
 }
 
 /* Returns how many have to stay for now. */
@@ -191,6 +193,20 @@ leave_claims(FtExecutorSlot *executor, uint64 worker_id, int claims)
 	SetLatch(MyLatch);			/* it is the scheduler that is here */
 }
 
+/*
+ * The same for the execution of what it is at.  Nobody waits for that, and it
+ * may be the step itself that has it locked: the next tick will do.
+ */
+static void
+leave_unbegun(FtExecutorSlot *executor, const Overdue *overdue)
+{
+	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
+	if (executor->process.worker_id == overdue->worker_id &&
+		memcmp(&executor->task_id, &overdue->task_id, UUID_LEN) == 0)
+		executor->unbegun = true;
+	LWLockRelease(ft_shared->lock);
+}
+
 void
 ft_step_release_overdue(void)
 {
@@ -201,8 +217,8 @@ ft_step_release_overdue(void)
 
 		if (!take_overdue(&ft_shared->executors[i], &overdue))
 			continue;
-		if (overdue.unbegun)
-			begin_execution(&overdue);
+		if (overdue.unbegun && !begin_execution(&overdue))
+			leave_unbegun(&ft_shared->executors[i], &overdue);
 		left = overdue.waiting ? release_waiting(&overdue) : 0;
 		if (left > 0)
 			leave_claims(&ft_shared->executors[i], overdue.worker_id, left);

@@ -98,6 +98,27 @@ ok(poll($node, "SELECT status = 'COMPLETED' FROM ft.orchestration_executions WHE
 executor_waits('the executor waits again');
 scheduler_has_looked('and so does the scheduler');
 
+# Where somebody has the execution locked just then, the next tick does it.
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$operator->query_safe('BEGIN');
+$operator->query_safe('LOCK TABLE ft.orchestration_failures IN ACCESS EXCLUSIVE MODE');
+$execution = start_overdue('locked');
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN');
+$locker->query_safe("SELECT FROM ft.orchestration_executions WHERE execution_id = '$execution' FOR UPDATE");
+$operator->query_safe('COMMIT');
+scheduler_has_looked('the scheduler has looked');
+is(status_of($execution), 'PENDING|RUNNING|1', 'and finds the execution locked');
+$locker->query_safe('COMMIT');
+$locker->quit;
+$node->safe_psql('postgres', 'SELECT ft.wake_worker()');
+ok(poll($node, "SELECT status = 'RUNNING' FROM ft.orchestration_executions WHERE execution_id = '$execution'"),
+    'its execution says later that it has begun');
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+ok(poll($node, "SELECT status = 'COMPLETED' FROM ft.orchestration_executions WHERE execution_id = '$execution'"), 'and ends');
+executor_waits('the executor waits again');
+scheduler_has_looked('and so does the scheduler');
+
 # The race.  A tick reads the failures before it looks for who takes long.
 $gate->query_safe('SELECT pg_advisory_lock(1)');
 $operator->query_safe('BEGIN');
@@ -117,7 +138,7 @@ is(status_of($execution), 'ROLLED_BACK|PENDING|1', 'the execution that was rolle
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 executor_waits('the executor finds that it has lost the step');
 is(status_of($execution), 'ROLLED_BACK|PENDING|1', 'which changes nothing');
-is($node->safe_psql('postgres', 'SELECT string_agg(what, $$, $$) FROM ledger'), 'undisturbed', 'and what it did is gone');
+is($node->safe_psql('postgres', 'SELECT string_agg(what, $$, $$) FROM ledger'), 'undisturbed, locked', 'and what it did is gone');
 is($node->safe_psql('postgres', "SELECT count(*) FROM ft.validate_execution('$execution')"), '0', 'all of it is valid');
 
 $gate->quit;
