@@ -195,7 +195,7 @@ CREATE FUNCTION ft.scan_advice(
     OUT relid oid)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ft_scan_advice'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 50;
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 50;
 
 COMMENT ON FUNCTION ft.scan_advice(bigint) IS
 'tables of at least so many bytes that are read from end to end, and statements that return very many rows, as far as pg_stat_statements is there';
