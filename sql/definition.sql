@@ -86,6 +86,18 @@ SELECT ft.define_orchestration('all', '[
     {"name": "b", "command": null, "depends_on": ["a"], "execution_mode": "external"},
     {"name": "c", "command": "VACUUM", "depends_on": [], "execution_mode": "non_transactional"}]') IS NOT NULL AS accepted;
 
+-- A duration is read in one way, whatever the session that starts it has: two
+-- hours, and not more than two days ago.
+SELECT ft.define_orchestration('duration', '[{"name": "a", "sleep": "-1 day 26 hours"}]') IS NOT NULL AS defined;
+SET IntervalStyle = sql_standard;
+SELECT ft.define_orchestration('duration', '[{"name": "a", "sleep": "-1 day 26 hours"}]') IS NOT NULL AS defined;
+SELECT ft.start('duration', run_at => '2100-01-01') AS execution \gset
+SHOW IntervalStyle;
+RESET IntervalStyle;
+SELECT sleep > '0' AS later FROM ft.orchestration_tasks WHERE execution_id = :'execution';
+DELETE FROM ft.orchestration_executions;
+SELECT ft.drop_orchestration('duration');
+
 -- A name belongs to who defined it.
 CREATE ROLE regress_ft_definer;
 GRANT USAGE ON SCHEMA ft TO regress_ft_definer;

@@ -50,6 +50,7 @@ SELECT ft.submit('SELECT 1', compensation => 'SELEKT');
 SELECT ft.submit('SELECT 1', timeout => '-1 s');
 SELECT ft.submit('SELECT 1', timeout => '2000 years');
 SELECT ft.submit('SELECT 1', deadline => '-1 s');
+SELECT ft.submit('SELECT 1', deadline => '178000000 years');
 \set VERBOSITY default
 SELECT count(*) FROM ft.orchestration_executions;
 

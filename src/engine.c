@@ -88,6 +88,14 @@ ft_engine_enter(FtEngine *engine)
 		elog(ERROR, "SPI_connect failed");
 }
 
+void
+ft_engine_pin_interval_style(void)
+{
+	(void) set_config_option("IntervalStyle", "postgres",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
 /* Put the caller back.  Results of ft_run are gone after this. */
 void
 ft_engine_leave(FtEngine *engine)

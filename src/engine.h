@@ -74,6 +74,12 @@ ft_earlier(TimestampTz one, TimestampTz other)
 extern void ft_engine_enter(FtEngine *engine);
 extern void ft_engine_leave(FtEngine *engine);
 
+/*
+ * Until the nest level of settings ends that the caller has opened, text is
+ * read as a duration in one way, whatever IntervalStyle the session has.
+ */
+extern void ft_engine_pin_interval_style(void);
+
 extern uint64 ft_run(FtStatement *statement, const FtArg *args);
 
 /*

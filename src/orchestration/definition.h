@@ -13,6 +13,9 @@
 
 #include "compat.h"
 
+/* What is added to a time must remain one. */
+#define FT_DURATION_LIMIT_YEARS	1000
+
 /* Check all of a definition's tasks; returns how many there are. */
 extern int	ft_definition_check(Jsonb *tasks);
 

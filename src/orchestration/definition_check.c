@@ -20,15 +20,16 @@
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "engine.h"
 #include "errors.h"
 #include "orchestration/definition.h"
 #include "orchestration/execution.h"
 
 #define TASKS_LIMIT		10000
-#define DURATION_LIMIT_YEARS	1000
 
 /* How far a task has been followed. */
 typedef enum Visit
@@ -209,14 +210,14 @@ void
 ft_definition_check_duration(const Interval *duration, const char *place)
 {
 	Interval	nothing = {0};
-	Interval	most = {.month = DURATION_LIMIT_YEARS * MONTHS_PER_YEAR};
+	Interval	most = {.month = FT_DURATION_LIMIT_YEARS * MONTHS_PER_YEAR};
 	Datum		value = IntervalPGetDatum(duration);
 
 	if (!DatumGetBool(DirectFunctionCall2(interval_gt, value, IntervalPGetDatum(&nothing))))
 		report_bad(place, "A duration must be more than nothing.", "Write it as an interval, such as \"30 seconds\".");
 	/* what is added to a time must remain one */
 	if (DatumGetBool(DirectFunctionCall2(interval_gt, value, IntervalPGetDatum(&most))))
-		report_bad(place, psprintf("A duration is %d years at most.", DURATION_LIMIT_YEARS),
+		report_bad(place, psprintf("A duration is %d years at most.", FT_DURATION_LIMIT_YEARS),
 				   "Leave it out where there is to be no limit.");
 }
 
@@ -228,12 +229,16 @@ check_interval(const JsonbValue *value, const char *place)
 	Place		at = {place, NULL};
 	ErrorContextCallback callback = {error_context_stack, place_error_context, &at};
 	Interval   *interval;
+	int			nest_level = NewGUCNestLevel();
 
+	/* what is valid here has to be what ft.start() will read */
+	ft_engine_pin_interval_style();
 	error_context_stack = &callback;
 	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(text),
 													 ObjectIdGetDatum(InvalidOid),
 													 Int32GetDatum(-1)));
 	error_context_stack = callback.previous;
+	AtEOXact_GUC(false, nest_level);
 	ft_definition_check_duration(interval, place);
 }
 

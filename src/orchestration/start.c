@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -143,16 +144,23 @@ argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(n));
 }
 
-/* A deadline that was over before the call can only be a mistake. */
+/* A deadline that was over before the call can only be a mistake; others must be times. */
 static void
 check_deadline(const Start *start)
 {
 	Interval	nothing = {0};
+	Interval	most = {.month = FT_DURATION_LIMIT_YEARS * MONTHS_PER_YEAR};
 
 	if (DatumGetBool(DirectFunctionCall2(interval_lt, start->deadline.value, IntervalPGetDatum(&nothing))))
 		ereport(ERROR,
 				(errcode(FT_ERRCODE_BAD_ARGUMENT),
 				 errmsg("deadline must not be negative"),
+				 errdetail("It counts from now on."),
+				 errhint("Pass how long the execution may take, or null for no deadline.")));
+	if (DatumGetBool(DirectFunctionCall2(interval_gt, start->deadline.value, IntervalPGetDatum(&most))))
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_BAD_ARGUMENT),
+				 errmsg("deadline must not be more than %d years", FT_DURATION_LIMIT_YEARS),
 				 errdetail("It counts from now on."),
 				 errhint("Pass how long the execution may take, or null for no deadline.")));
 }
@@ -281,6 +289,8 @@ start_defined(Start *start, const char *name, FtArg version)
 	start->orchestration_id = &orchestration_id;
 	start->tasks = ft_column_int32(0, 4);
 	ft_definition_require_member(name, ft_column_text(0, 2), ft_column_oid(0, 3), start->owner);
+	/* the definition has its durations as text */
+	ft_engine_pin_interval_style();
 	if (insert(start))
 		begin(start,
 			  ft_run(&insert_tasks,
