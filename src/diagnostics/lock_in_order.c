@@ -178,7 +178,8 @@ check_table(Oid relid, LOCKMODE mode)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("there is no relation with OID %u", relid),
-				 errdetail("It may have been dropped since it was named.")));
+				 errdetail("It may have been dropped since it was named."),
+				 errhint("Look up the table again, by its name.")));
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -58,7 +58,8 @@ require(bool present, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name),
-				 errdetail("Nothing was locked.")));
+				 errdetail("Nothing was locked."),
+				 errhint("Pass the table, its column, and the values of the rows that are to be locked.")));
 }
 
 static const char *
@@ -200,7 +201,8 @@ make_statement(Relation relation, const char *column_name, Oid key_type,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of \"%s\" does not exist",
 						column_name, RelationGetRelationName(relation)),
-				 errdetail("Nothing was locked.")));
+				 errdetail("Nothing was locked."),
+				 errhint("Name the column that has the keys, as a rule that of the primary key.")));
 	column_type = getBaseType(get_atttype(relid, column));
 	type = lookup_type_cache(column_type, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
 	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->lt_opr))
@@ -253,7 +255,8 @@ open_table(Oid relid, bool no_wait)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("there is no relation with OID %u", relid),
-				 errdetail("It may have been dropped since it was named.")));
+				 errdetail("It may have been dropped since it was named."),
+				 errhint("Look up the table again, by its name.")));
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -318,7 +321,8 @@ ft_lock_rows_in_order(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("keys must not contain nulls"),
-				 errdetail("Nothing was locked.")));
+				 errdetail("Nothing was locked."),
+				 errhint("Leave the nulls out: no row has such a key.")));
 
 	memset(&counter, 0, sizeof(counter));
 	counter.pub.receiveSlot = count_row;

@@ -61,7 +61,8 @@ check_awaited(const FtExecution *execution, const char *name)
 				(errcode(FT_ERRCODE_WRONG_STATUS),
 				 errmsg("execution %s is finished", ft_uuid_string(&execution->execution_id)),
 				 errdetail("Its status is %s: nothing waits for a signal any more.",
-						   ft_execution_status_name(execution->status))));
+						   ft_execution_status_name(execution->status)),
+				 errhint("Look for another one: SELECT * FROM ft.executions WHERE status NOT IN ('COMPLETED', 'COMPENSATED', 'CANCELLED');")));
 	if (ft_run(&awaiting_task, FT_ARGS(FT_UUID(&execution->execution_id), FT_TEXT(name))) == 0)
 		ereport(ERROR,
 				(errcode(FT_ERRCODE_UNKNOWN_OBJECT),
