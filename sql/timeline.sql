@@ -57,6 +57,20 @@ SELECT ft.run_steps(:'execution');
 SELECT * FROM timeline_of(:'execution');
 DELETE FROM ft.orchestration_executions;
 
+-- What a task is made to wait for, and a loop, need several attempts; nothing was lost or reset.
+SELECT ft.define_orchestration('part', '[{"name": "only", "command": "SELECT 1"}]') IS NOT NULL AS defined;
+SELECT ft.define_orchestration('parts', '[
+    {"name": "loop", "command": "SELECT ft.iteration()", "repeat_while": "SELECT ft.iteration() < 3", "max_iterations": 5},
+    {"name": "fan", "depends_on": ["loop"], "for_each": "VALUES (1), (2)", "command": "SELECT ft.item()"},
+    {"name": "child", "depends_on": ["fan"], "orchestration": "part"},
+    {"name": "end", "depends_on": ["child"], "command": "SELECT 1"}]') IS NOT NULL AS defined;
+SELECT ft.start('parts') AS execution \gset
+SELECT ft.run_steps();
+SELECT event, task_name, attempt, regexp_replace(detail, '[0-9a-f]{8}-.*', 'KEY') AS detail, event_time IS NOT NULL AS time
+  FROM ft.orchestration_timeline(:'execution');
+DELETE FROM ft.orchestration_executions;
+SELECT ft.drop_orchestration('parts'), ft.drop_orchestration('part');
+
 -- One that a rollback has reset, one that was cancelled.
 SELECT ft.create_execution() AS execution \gset
 SELECT ft.add_task(:'execution', 'done') AS task_id \gset

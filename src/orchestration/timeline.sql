@@ -20,17 +20,35 @@ BEGIN ATOMIC
         SELECT f.*, t.task_name
           FROM ft.orchestration_failures AS f LEFT JOIN task AS t ON t.task_id = f.task_id
          WHERE f.execution_id = orchestration_timeline.execution_id
-    ), lost AS (
-        -- an attempt that neither ended nor failed, nor is the current one
-        SELECT t.task_id, t.task_name, n AS attempt,
-               CASE WHEN t.status = 'CANCELLED' AND n = t.attempt THEN 'cancelled'
-                    WHEN t.losses > 0 THEN 'lost' ELSE 'reset' END AS event,
-               coalesce((SELECT min(coalesce(f.attempt_started_at, f.failure_timestamp))
-                           FROM failure AS f WHERE f.task_id = t.task_id AND f.attempt > n),
-                        t.started_at) AS before
+    ), made AS (
+        -- what a task is made to wait for, by an attempt that ends with that
+        SELECT c.parent_task_id AS task_id, min(c.created_at) AS made_at,
+               format(CASE count(*) WHEN 1 THEN '%s child' ELSE '%s children' END, count(*)) AS what
+          FROM task AS c WHERE c.parent_task_id IS NOT NULL
+         GROUP BY c.parent_task_id
+        UNION ALL
+        SELECT t.task_id, e.created_at, 'execution ' || e.execution_id
+          FROM task AS t JOIN ft.orchestration_executions AS e ON e.execution_id = t.child_execution_id
+    ), ended AS (
+        -- an attempt that neither completed nor failed, nor is the current one;
+        -- back: how many of the task's are not older
+        SELECT t.task_id, n AS attempt, row_number() OVER (PARTITION BY t.task_id ORDER BY n DESC) AS back
           FROM task AS t, generate_series(1, t.attempt) AS n
          WHERE NOT EXISTS (SELECT FROM failure AS f WHERE f.task_id = t.task_id AND f.attempt = n)
            AND (n < t.attempt OR t.status IN ('PENDING', 'CANCELLED'))
+    ), lost AS (
+        SELECT t.task_id, t.task_name, l.attempt,
+               CASE WHEN m.task_id IS NOT NULL THEN 'spawned'
+                    WHEN t.status = 'CANCELLED' AND l.attempt = t.attempt THEN 'cancelled'
+                    WHEN l.back <= t.iteration * (1 + num_nonnulls(t.orchestration)) THEN 'repeated'
+                    WHEN t.losses > 0 THEN 'lost' ELSE 'reset' END AS event,
+               m.what, m.made_at,
+               coalesce(m.made_at,
+                        (SELECT min(coalesce(f.attempt_started_at, f.failure_timestamp))
+                           FROM failure AS f WHERE f.task_id = t.task_id AND f.attempt > l.attempt),
+                        t.started_at) AS before
+          FROM ended AS l JOIN task AS t ON t.task_id = l.task_id
+          LEFT JOIN made AS m ON m.task_id = l.task_id AND l.back = 1
     ), happened AS (
         SELECT e.created_at AS event_time, 'created' AS event, NULL AS task_name,
                NULL::integer AS attempt, NULL::interval AS duration, NULL AS sqlstate,
@@ -60,8 +78,10 @@ BEGIN ATOMIC
                CASE WHEN t.status = 'RUNNING' THEN clock_timestamp() ELSE t.completed_at END, 4
           FROM task AS t WHERE t.status = 'RUNNING' OR t.completed_at IS NOT NULL
         UNION ALL
-        SELECT NULL, l.event, l.task_name, l.attempt, NULL, NULL,
-               CASE l.event WHEN 'lost' THEN 'its executor was lost, or left it'
+        SELECT l.made_at, l.event, l.task_name, l.attempt, NULL, NULL,
+               CASE l.event WHEN 'spawned' THEN l.what
+                            WHEN 'repeated' THEN 'a run of its loop'
+                            WHEN 'lost' THEN 'its executor was lost, or left it'
                             WHEN 'reset' THEN 'given back, or reset by a rollback' END,
                NULL, NULL, l.task_id, l.before, 3
           FROM lost AS l
