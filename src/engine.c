@@ -27,6 +27,7 @@
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -112,6 +113,19 @@ ft_text_arg(const char *cstring)
 	if (cstring == NULL)
 		return FT_NULL;
 	return FT_VALUE(CStringGetTextDatum(cstring));
+}
+
+FtArg
+ft_array_arg(Datum *values, bool *nulls, int n, Oid type)
+{
+	int			lower = 1;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return FT_VALUE(PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type,
+													   length, by_value, align)));
 }
 
 /*

@@ -59,10 +59,12 @@ typedef struct FtArg
 #define FT_VALUE(datum_)			((FtArg) {(datum_), false})
 #define FT_UUID(uuid_)				FT_VALUE(UUIDPGetDatum(uuid_))
 #define FT_TEXT(cstring_)			ft_text_arg(cstring_)
+#define FT_ARRAY(values_, nulls_, n_, type_)	ft_array_arg(values_, nulls_, n_, type_)
 #define FT_TIME(timestamp_)			FT_VALUE(TimestampTzGetDatum(timestamp_))
 #define FT_ARGS(...)				((FtArg[]) {__VA_ARGS__})
 
 extern FtArg ft_text_arg(const char *cstring);
+extern FtArg ft_array_arg(Datum *values, bool *nulls, int n, Oid type);
 
 /* Where a statement has to be run for one of them, Min() would run it twice. */
 static inline TimestampTz

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 
 #include "orchestration/ready.h"
+#include "orchestration/step.h"
 #include "transaction.h"
 #include "uuid.h"
 
@@ -50,6 +51,34 @@ FT_STATEMENT(release_successors,
 			 " RETURNING task_id, coalesce(due_at <= $4 AND execution_mode <> 'external', false),"
 			 "           coalesce(due_at > $4, false)",
 			 UUIDOID, TEXTOID, BOOLOID, TIMESTAMPTZOID);
+
+/*
+ * The same for several tasks that have ended, of executions that go on or not,
+ * each by its place among them.  One may depend on several of them.
+ */
+#define WAITS_UNTIL_NOW \
+	"CASE WHEN task.unmet - ended.met = 1 AND task.timeout IS NOT NULL AND " FT_SIGNAL_AWAITED("task") \
+	" THEN $3 + task.timeout END"
+
+FT_STATEMENT(release_successors_of,
+			 "UPDATE ft.orchestration_tasks AS task"
+			 "   SET unmet = task.unmet - ended.met,"
+			 "       not_before = CASE WHEN task.unmet = ended.met THEN $3 + task.sleep END,"
+			 "       wait_until = " WAITS_UNTIL_NOW ","
+			 "       due_at = CASE WHEN NOT ended.goes_on THEN NULL"
+			 "                     WHEN task.unmet = ended.met THEN $3 + coalesce(task.sleep, '0')"
+			 "                     ELSE " WAITS_UNTIL_NOW " END"
+			 "  FROM (SELECT (SELECT task_id FROM ft.orchestration_tasks AS next"
+			 "                 WHERE next.execution_id = needed.execution_id AND next.task_name = successor),"
+			 "               count(DISTINCT needed.task_id)::integer,"
+			 "               bool_and(($2)[array_position($1, needed.task_id)])"
+			 "          FROM ft.orchestration_tasks AS needed, unnest(needed.successors) AS successor"
+			 "         WHERE needed.task_id = ANY ($1)"
+			 "         GROUP BY 1) AS ended (successor_id, met, goes_on)"
+			 " WHERE task.task_id = ended.successor_id AND task.status = 'PENDING'"
+			 " RETURNING task.task_id, coalesce(task.due_at <= $3 AND task.execution_mode <> 'external', false),"
+			 "           coalesce(task.due_at > $3, false), task.execution_id, " FT_IS_SHORT("task"),
+			 UUIDARRAYOID, BOOLARRAYOID, TIMESTAMPTZOID);
 
 /*
  * A child that has ended counts at its parent: nobody looks at its siblings.
@@ -165,6 +194,12 @@ ft_ready_wake(uint64 n, int due_column, Oid owner)
 		ft_wake_worker_at_commit();
 }
 
+bool
+ft_ready_may_be_child(const char *task_name)
+{
+	return task_name[0] != '\0' && task_name[strlen(task_name) - 1] == ']';
+}
+
 int
 ft_ready_successors(const pg_uuid_t *execution_id, const char *task_name,
 					bool goes_on, TimestampTz now, pg_uuid_t *first)
@@ -175,8 +210,7 @@ ft_ready_successors(const pg_uuid_t *execution_id, const char *task_name,
 							   FT_VALUE(BoolGetDatum(goes_on)), FT_TIME(now));
 	uint64		n = 0;
 
-	/* nothing but its parent depends on a child, which has a name like this */
-	if (task_name[0] != '\0' && task_name[strlen(task_name) - 1] == ']')
+	if (ft_ready_may_be_child(task_name))
 		n = ft_run(&release_parent, args);
 	if (n == 0)
 		n = ft_run(&release_successors, args);
@@ -192,6 +226,22 @@ ft_ready_successors(const pg_uuid_t *execution_id, const char *task_name,
 	if (due_later)
 		ft_wake_worker_at_commit();
 	return due;
+}
+
+uint64
+ft_ready_successors_of(FtArg task_ids, FtArg go_on, TimestampTz now)
+{
+	uint64		n = ft_run(&release_successors_of, FT_ARGS(task_ids, go_on, FT_TIME(now)));
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		if (ft_column_bool(row, 3))
+		{
+			ft_wake_worker_at_commit();
+			break;
+		}
+	}
+	return n;
 }
 
 /* The last result's row: does it go on, not before when, and whose is it? */

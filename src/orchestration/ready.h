@@ -46,6 +46,17 @@
 extern int	ft_ready_successors(const pg_uuid_t *execution_id, const char *task_name,
 								bool goes_on, TimestampTz now, pg_uuid_t *first);
 
+/* Nothing but its parent depends on a child, and only these have such names. */
+extern bool ft_ready_may_be_child(const char *task_name);
+
+/*
+ * The same for several tasks, none of them a child: arrays of their ids, and of
+ * whether the execution of each goes on.  Returns a row for each task that this
+ * concerns: its id, whether it may be started now, or is due later, its
+ * execution, and whether it is short.
+ */
+extern uint64 ft_ready_successors_of(FtArg task_ids, FtArg go_on, TimestampTz now);
+
 /*
  * What a task of a locked execution has started is over.  Nothing happens if
  * it does not wait for that.

@@ -159,6 +159,8 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 	if (!has_successors)
 		return NULL;
 	due = ft_ready_successors(&claim->execution_id, claim->name, counted->goes_on, now, &next);
+	if (due > 0 && claim->suspicion != NULL && claim->is_short)
+		ft_suspect_successors(&claim->task_id, claim->suspicion, now);
 	if (due > 0 && may_continue)
 	{
 		successor = ft_step_claim_task(&next, now, GetMemoryChunkContext(unconstify(FtStepClaim *, claim)));

@@ -13,6 +13,16 @@
 #include "orchestration/execution.h"
 #include "orchestration/step_data.h"
 
+/*
+ * Conditions on tasks: there is more to it than its command, see flow.c; it may
+ * share a transaction, see step_group.c.
+ */
+#define FT_HAS_FLOW(task_) \
+	"num_nonnulls(" task_ ".signal, " task_ ".for_each, " task_ ".repeat_while, " \
+	task_ ".orchestration) > 0"
+#define FT_IS_SHORT(task_) \
+	task_ ".short AND NOT (" FT_HAS_FLOW(task_) ")"
+
 /* A step that this session has taken upon itself. */
 typedef struct FtStepClaim
 {
@@ -26,6 +36,9 @@ typedef struct FtStepClaim
 	bool		is_short;
 	bool		has_flow;		/* there is more to it than its command:
 								 * flow.c */
+	bool		has_successors; /* when it was claimed */
+	char	   *suspicion;		/* it may be what took an executor or the
+								 * server down, see suspect.c; or NULL */
 	int64		timeout;		/* milliseconds; 0: none of its own */
 	TimestampTz claimed_at;
 	bool		begun;			/* its execution was told that it has begun */
@@ -98,6 +111,10 @@ extern FtStepClaim *ft_step_end(const FtStepClaim *claim, const FtStepOutcome *o
  */
 extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now,
 									   MemoryContext context);
+
+/* The same for several; returns a list of those that were claimed. */
+extern List *ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now,
+								 MemoryContext context);
 
 /* The error of a step that is not this session's any more. */
 pg_noreturn extern void ft_step_report_taken_over(const FtStepClaim *claim);

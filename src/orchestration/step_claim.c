@@ -76,16 +76,12 @@ FT_STATEMENT(own_lanes,
 	"       started_at = " now_ ", worker_pid = " pid_ ", worker_epoch = " epoch_ "," \
 	"       worker_id = " worker_
 
-/* More than a command: see flow.c. */
-#define HAS_FLOW \
-	"num_nonnulls(task.signal, task.for_each, task.repeat_while, task.orchestration) > 0"
-
 #define CLAIMED \
 	" RETURNING task.task_id, task.execution_id, task.attempt, task.task_name, task.command," \
 	"           task.condition, task.execution_mode = 'transactional'," \
-	"           task.short AND NOT (" HAS_FLOW ")," \
+	"           " FT_IS_SHORT("task") "," \
 	"           coalesce(ceil(extract(epoch FROM task.timeout) * 1000), 0)::bigint," \
-	"           " HAS_FLOW
+	"           " FT_HAS_FLOW("task") ", task.has_successors, task.suspicion"
 
 #define CLAIM_ARGUMENTS \
 	OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, \
@@ -102,11 +98,16 @@ FT_STATEMENT(own_lanes,
 FT_STATEMENT(claim_one, CLAIM("", "1", ""), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_batch, CLAIM("", CppAsString2(BATCH), ""), CLAIM_ARGUMENTS);
 FT_STATEMENT(claim_by_hand, CLAIM(EXECUTION, "1", LOCK_EXECUTION), CLAIM_ARGUMENTS);
-FT_STATEMENT(claim_task,
-			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$3", "$4", "$5", "$6")
-			 " WHERE task.task_id = $1 AND task.due_at <= $2 AND task.suspicion IS NULL"
-			 "   AND ($7 IS NULL OR task.queue <> ALL ($7))" CLAIMED,
+
+#define CLAIM_BY_ID(ids_) \
+	"UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$2", "$3", "$4", "$5", "$6") \
+	" WHERE task.task_id = " ids_ " AND task.due_at <= $2 AND task.suspicion IS NULL" \
+	"   AND ($7 IS NULL OR task.queue <> ALL ($7))" CLAIMED
+
+FT_STATEMENT(claim_task, CLAIM_BY_ID("$1"),
 			 UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
+FT_STATEMENT(claim_tasks, CLAIM_BY_ID("ANY ($1)"),
+			 UUIDARRAYOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
 FT_STATEMENT(claim_of_execution,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
@@ -164,8 +165,11 @@ read_claim(uint64 row, TimestampTz now, MemoryContext context)
 	claim->timeout = ft_column_int64(row, 9);
 	claim->claimed_at = now;
 	claim->begun = true;
-	claim->alone = false;
 	claim->has_flow = ft_column_bool(row, 10);
+	claim->has_successors = ft_column_bool(row, 11);
+	claim->suspicion = ft_column_text(row, 12);
+	/* so that it is clear whom it takes down */
+	claim->alone = claim->suspicion != NULL;
 	MemoryContextSwitchTo(caller);
 	return claim;
 }
@@ -178,6 +182,8 @@ ft_step_claim_free(FtStepClaim *claim)
 		pfree(claim->command);
 	if (claim->condition != NULL)
 		pfree(claim->condition);
+	if (claim->suspicion != NULL)
+		pfree(claim->suspicion);
 	pfree(claim);
 }
 
@@ -364,7 +370,7 @@ claim_from_lane(Lane *lane, Oid owner, FtQueue *queue, TimestampTz now, bool bat
 	for (uint64 row = 0; row < n; row++)
 	{
 		FtStepClaim *claim = read_claim(row, now, context);
-		TimestampTz due_at = ft_column_time(row, 11);
+		TimestampTz due_at = ft_column_time(row, 13);
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
 		claims = lappend(claims, claim);
@@ -571,6 +577,32 @@ ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext cont
 		return NULL;
 	ft_queue_moves_on();
 	return read_claim(0, now, context);
+}
+
+List *
+ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now, MemoryContext context)
+{
+	List	   *claims = NIL;
+	uint64		claimed;
+
+	if (n == 0 || !ft_owners_settled())
+		return NIL;
+	claimed = ft_run(&claim_tasks,
+					 FT_ARGS(FT_ARRAY(task_ids, NULL, n, UUIDOID),
+							 FT_TIME(now), FT_TEXT(running_status()),
+							 FT_VALUE(Int32GetDatum(MyProcPid)),
+							 epoch_argument(), worker_argument(), limited_argument()));
+	if (claimed > 0)
+		ft_queue_moves_on();
+	for (uint64 row = 0; row < claimed; row++)
+	{
+		FtStepClaim *claim = read_claim(row, now, context);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		claims = lappend(claims, claim);
+		MemoryContextSwitchTo(caller);
+	}
+	return claims;
 }
 
 typedef struct ExecutionSought

@@ -14,11 +14,16 @@
  * advisory locks of the transaction and deferred constraints last until the
  * commit.
  *
- * The records of all steps are written by two statements, in the order of
- * their keys.
+ * The records of all steps are written together, see step_records.c.  Short steps that this makes due are claimed, and run in the same
+ * transaction, and so on as long as there is room: so a chain of short steps
+ * may be one commit.  By then the transaction has the rows of their executions,
+ * which others may want: a branch of them that ends elsewhere, or somebody who
+ * cancels one.  As soon as anybody waits for it, nothing more is begun.  Who has
+ * what such a step wants, and waits himself for the group, waits no longer than
+ * a short step may take.
  *
  * Locking: the executions' rows by key, then the tasks', then those of the
- * tasks that depend on them.
+ * tasks that depend on them.  What is run later is of the same executions.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,71 +40,40 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/portal.h"
 
-#include "errors.h"
+#include "orchestration/child.h"
 #include "orchestration/command.h"
+#include "orchestration/ready.h"
 #include "orchestration/step.h"
 #include "orchestration/step_group.h"
+#include "orchestration/step_records.h"
+#include "orchestration/wait.h"
 #include "step_limit.h"
 #include "subtransaction.h"
-#include "uuid.h"
+#include "transaction.h"
 
 /* A step that takes longer runs alone; no further one begins after so long. */
 #define GROUP_STEP_MS	50
 #define GROUP_MS		100
 
+/* So many steps share a transaction, and are claimed at a time to do so. */
+#define GROUP_STEPS		100
+#define GROUP_CLAIMS	20
+
 /* Past so many subtransaction ids a snapshot of all sessions gets slow. */
 #define GROUP_SUBXIDS	(PGPROC_MAX_CACHED_SUBXIDS / 2)
 
-#define PLACE		"array_position($1, execution_id)"
-#define TASK_PLACE	"array_position($1, task_id)"
-
-FT_STATEMENT(count_steps,
-			 "UPDATE ft.orchestration_executions"
-			 "   SET completions = completions + ($2)[" PLACE "],"
-			 "       tasks_left = tasks_left - ($3)[" PLACE "],"
-			 "       state = coalesce((state || ($4)[" PLACE "])::ft.execution_state, state),"
-			 "       status = CASE WHEN tasks_left = ($3)[" PLACE "] THEN $5 ELSE $6 END,"
-			 "       started_at = coalesce(started_at, $7), updated_at = $7,"
-			 "       finished_at = CASE WHEN tasks_left = ($3)[" PLACE "] THEN $7 END"
-			 " WHERE execution_id = ANY ($1) AND status IN ('PENDING', 'RUNNING')"
-			 " RETURNING " PLACE ", completions, tasks_left,"
-			 "           paused_at IS NULL AND parked_reason IS NULL, parent_task_id",
-			 UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, JSONBARRAYOID, TEXTOID, TEXTOID,
-			 TIMESTAMPTZOID);
-FT_STATEMENT(end_tasks,
-			 "UPDATE ft.orchestration_tasks"
-			 "   SET status = ($3)[" TASK_PLACE "], result = ($4)[" TASK_PLACE "], completed_at = $5,"
-			 "       completion_order = ($6)[" TASK_PLACE "], failures = 0"
-			 " WHERE task_id = ANY ($1) AND attempt = ($2)[" TASK_PLACE "] AND status = 'RUNNING'"
-			 " RETURNING " TASK_PLACE ", has_successors",
-			 UUIDARRAYOID, INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID);
-
-/* A step of the group that has been run. */
-typedef struct Member
+/* Steps that share the present transaction. */
+typedef struct StepGroup
 {
-	FtStepClaim *claim;
-	FtStepOutcome outcome;
-	int			turn;			/* in which it was run */
-	int			execution;		/* index of what is counted */
-	int			place;			/* among those of its execution that completed */
-	bool		has_successors;
-} Member;
-
-/* What the group adds to one execution. */
-typedef struct Count
-{
-	pg_uuid_t	execution_id;
-	int			completed;
-	int			ended;
-	Datum		patch;			/* (Datum) 0: none */
-	FtStepCounted counted;
-} Count;
+	MemoryContext context;		/* of what lives longer than the transaction */
+	TimestampTz began_at;
+	int			steps;			/* that have been run */
+	int64		limit;			/* least of their limits of time; 0: none */
+	List	   *done;
+	List	   *claimed;		/* by it, and not done */
+} StepGroup;
 
 bool
 ft_step_may_group(const FtStepClaim *claim)
@@ -123,7 +97,7 @@ forget_session_state(void)
 static void
 run_member(void *argument)
 {
-	Member	   *member = argument;
+	FtStepRecord *member = argument;
 
 	ft_step_execute(member->claim, &member->outcome);
 	PortalHashTableDeleteAll();
@@ -144,19 +118,13 @@ time_limit(const FtStepClaim *claim)
  * How long writing the records and the commit, with what was put off to it,
  * may take: no longer than each of the steps may take alone; 0: as they like.
  */
-static int64
-commit_limit(const Member *members, int n)
+static void
+lower_limit(StepGroup *group, const FtStepClaim *claim)
 {
-	int64		least = 0;
+	int64		limit = ft_step_limit_of(claim->timeout);
 
-	for (int i = 0; i < n; i++)
-	{
-		int64		limit = ft_step_limit_of(members[i].claim->timeout);
-
-		if (limit > 0 && (least == 0 || limit < least))
-			least = limit;
-	}
-	return least;
+	if (limit > 0 && (group->limit == 0 || limit < group->limit))
+		group->limit = limit;
 }
 
 /*
@@ -164,7 +132,7 @@ commit_limit(const Member *members, int n)
  * end of its time comes as a cancel, after its subtransaction.
  */
 static bool
-try_member(Member *member)
+try_member(FtStepRecord *member)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool succeeded = false;
@@ -192,11 +160,26 @@ try_member(Member *member)
 	return succeeded;
 }
 
+/* Does anybody wait for this transaction? */
 static bool
-room_for_more(TimestampTz began_at)
+is_waited_for(void)
 {
-	return !MyProc->subxidStatus.overflowed && MyProc->subxidStatus.count < GROUP_SUBXIDS &&
-		!TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), GROUP_MS);
+	TransactionId xid = GetTopTransactionIdIfAny();
+	LOCKTAG		tag;
+
+	if (!TransactionIdIsValid(xid))
+		return false;
+	SET_LOCKTAG_TRANSACTION(tag, xid);
+	return LockHasWaiters(&tag, ExclusiveLock, false);
+}
+
+static bool
+room_for_more(const StepGroup *group)
+{
+	return group->steps < GROUP_STEPS &&
+		!MyProc->subxidStatus.overflowed && MyProc->subxidStatus.count < GROUP_SUBXIDS &&
+		!TimestampDifferenceExceeds(group->began_at, GetCurrentTimestamp(), GROUP_MS) &&
+		(group->done == NIL || !is_waited_for());
 }
 
 /*
@@ -204,9 +187,8 @@ room_for_more(TimestampTz began_at)
  * did not get its turn stays as it is; who is to run alone is marked.
  */
 static int
-run_members(List *claims, Member *members)
+run_members(StepGroup *group, List *claims, FtStepRecord *members)
 {
-	TimestampTz began_at = GetCurrentTimestamp();
 	int			n = 0;
 	ListCell   *cell;
 
@@ -215,197 +197,212 @@ run_members(List *claims, Member *members)
 		FtStepClaim *claim = lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!ft_step_may_group(claim) || !room_for_more(began_at))
+		if (!ft_step_may_group(claim) || !room_for_more(group))
 			break;
 		members[n].claim = claim;
 		members[n].turn = n;
-		if (try_member(&members[n]))
-			n++;
-		else
+		group->steps++;
+		if (!try_member(&members[n]))
+		{
 			claim->alone = true;
+			continue;
+		}
+		lower_limit(group, claim);
+		n++;
 	}
 	return n;
 }
 
-/* By execution, and those of one in the order in which they were run. */
-static int
-compare_executions(const void *a, const void *b)
+/* Tell who waits for those executions that have ended. */
+static void
+tell_of_ends(const FtExecutionRecord *counts, int n)
 {
-	const Member *first = a;
-	const Member *second = b;
-	int			result = memcmp(&first->claim->execution_id, &second->claim->execution_id, UUID_LEN);
-
-	return result != 0 ? result : first->turn - second->turn;
-}
-
-static int
-compare_tasks(const void *a, const void *b)
-{
-	return memcmp(&((const Member *) a)->claim->task_id,
-				  &((const Member *) b)->claim->task_id, UUID_LEN);
-}
-
-/* Of two steps that set the same, the later one wins. */
-static Datum
-merge(Datum patch, Datum further)
-{
-	if (patch == (Datum) 0 || further == (Datum) 0)
-		return patch == (Datum) 0 ? further : patch;
-	return OidFunctionCall2(F_JSONB_CONCAT, patch, further);
-}
-
-/* Add up what there is to count, by execution; returns how many there are. */
-static int
-add_up(Member *members, int n, Count *counts)
-{
-	int			executions = 0;
-
-	qsort(members, n, sizeof(Member), compare_executions);
 	for (int i = 0; i < n; i++)
 	{
-		Member	   *member = &members[i];
-		Count	   *count = &counts[executions - 1];
+		if (counts[i].counted.tasks_left > 0)
+			continue;
+		ft_wait_wake_at_commit(&counts[i].execution_id);
+		if (counts[i].counted.has_parent)
+			ft_child_over(&counts[i].execution_id, &counts[i].counted.parent);
+	}
+}
 
-		if (i == 0 || memcmp(&count->execution_id, &member->claim->execution_id, UUID_LEN) != 0)
+/*
+ * Release what depends on those members that are no children; returns how many
+ * tasks that concerns, which are the last result.
+ */
+static uint64
+release_successors(const FtStepRecord *members, int n, const FtExecutionRecord *counts,
+				   TimestampTz now)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+	Datum	   *go_on = palloc(sizeof(Datum) * n);
+	int			needed = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!members[i].has_successors || ft_ready_may_be_child(members[i].claim->name))
+			continue;
+		ids[needed] = UUIDPGetDatum(&members[i].claim->task_id);
+		go_on[needed++] = BoolGetDatum(counts[members[i].execution].counted.goes_on);
+	}
+	if (needed == 0)
+		return 0;
+	return ft_ready_successors_of(FT_ARRAY(ids, NULL, needed, UUIDOID),
+								  FT_ARRAY(go_on, NULL, needed, BOOLOID), now);
+}
+
+/*
+ * Which of the released tasks to go on with: short ones, up to a limit, and of
+ * each execution one of another kind.  Returns how many; *due is how many there
+ * are.
+ */
+static int
+choose_successors(uint64 released, Datum *ids, int *due)
+{
+	pg_uuid_t  *executions = palloc(sizeof(pg_uuid_t) * GROUP_CLAIMS);
+	int			others = 0;
+	int			chosen = 0;
+
+	*due = 0;
+	for (uint64 row = 0; row < released; row++)
+	{
+		pg_uuid_t	execution_id = ft_column_uuid(row, 4);
+		bool		wanted = ft_column_bool(row, 5);
+
+		if (!ft_column_bool(row, 2))
+			continue;
+		(*due)++;
+		if (chosen == GROUP_CLAIMS)
+			continue;
+		if (!wanted)
 		{
-			count = &counts[executions++];
-			memset(count, 0, sizeof(Count));
-			count->execution_id = member->claim->execution_id;
+			wanted = true;
+			for (int i = 0; i < others && wanted; i++)
+				wanted = memcmp(&executions[i], &execution_id, UUID_LEN) != 0;
+			if (wanted)
+				executions[others++] = execution_id;
 		}
-		count->ended++;
-		if (!member->outcome.skipped)
-			count->completed++;
-		count->patch = merge(count->patch, member->outcome.patch);
-		member->execution = executions - 1;
-		member->place = count->completed;
+		if (wanted)
+		{
+			pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+			*id = ft_column_uuid(row, 1);
+			ids[chosen++] = UUIDPGetDatum(id);
+		}
 	}
-	return executions;
-}
-
-static Datum
-array_of(Datum *values, bool *nulls, int n, Oid type)
-{
-	int			lower = 1;
-	int16		length;
-	bool		by_value;
-	char		align;
-
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type,
-											  length, by_value, align));
-}
-
-/* Who has lost a claim, or an execution that goes on, is found by itself. */
-static void
-report_group_ended(void)
-{
-	ereport(ERROR,
-			(errcode(FT_ERRCODE_STALE_ATTEMPT),
-			 errmsg("a step of a group was taken over, or its execution has ended"),
-			 errdetail("What the group did is rolled back; each of its steps runs again, by itself.")));
+	return chosen;
 }
 
 static void
-count_executions(Count *counts, int n, TimestampTz now)
+remember(const StepGroup *group, List **list, FtStepClaim *claim)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * n);
-	Datum	   *completed = palloc(sizeof(Datum) * n);
-	Datum	   *ended = palloc(sizeof(Datum) * n);
-	Datum	   *patches = palloc(sizeof(Datum) * n);
-	bool	   *no_patch = palloc(sizeof(bool) * n);
+	MemoryContext caller = MemoryContextSwitchTo(group->context);
 
+	*list = lappend(*list, claim);
+	MemoryContextSwitchTo(caller);
+}
+
+/* Children tell their parent, and that whoever depends on it, one by one. */
+static void
+release_parents(StepGroup *group, const FtStepRecord *members, int n,
+				const FtExecutionRecord *counts, TimestampTz now)
+{
 	for (int i = 0; i < n; i++)
 	{
-		ids[i] = UUIDPGetDatum(&counts[i].execution_id);
-		completed[i] = Int32GetDatum(counts[i].completed);
-		ended[i] = Int32GetDatum(counts[i].ended);
-		patches[i] = counts[i].patch;
-		no_patch[i] = counts[i].patch == (Datum) 0;
+		const FtStepClaim *claim = members[i].claim;
+		FtStepClaim *successor;
+
+		if (!members[i].has_successors || !ft_ready_may_be_child(claim->name))
+			continue;
+		successor = ft_step_go_on(claim, &counts[members[i].execution].counted, now, true, true);
+		if (successor != NULL)
+			remember(group, &group->claimed, successor);
 	}
-	if (ft_run_by_index(&count_steps,
-						FT_ARGS(FT_VALUE(array_of(ids, NULL, n, UUIDOID)),
-								FT_VALUE(array_of(completed, NULL, n, INT4OID)),
-								FT_VALUE(array_of(ended, NULL, n, INT4OID)),
-								FT_VALUE(array_of(patches, no_patch, n, JSONBOID)),
-								FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
-								FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
-								FT_TIME(now))) != n)
-		report_group_ended();
-	for (int row = 0; row < n; row++)
-		ft_step_read_counted(row, 2, &counts[ft_column_int32(row, 1) - 1].counted);
 }
 
+/* Make due what waited for members, and claim what to go on with. */
 static void
-write_tasks(Member *members, int n, const Count *counts, TimestampTz now)
+go_on(StepGroup *group, const FtStepRecord *members, int n, const FtExecutionRecord *counts,
+	  TimestampTz now)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * n);
-	Datum	   *attempts = palloc(sizeof(Datum) * n);
-	Datum	   *statuses = palloc(sizeof(Datum) * n);
-	Datum	   *results = palloc(sizeof(Datum) * n);
-	bool	   *no_result = palloc(sizeof(bool) * n);
-	Datum	   *orders = palloc(sizeof(Datum) * n);
-	bool	   *no_order = palloc(sizeof(bool) * n);
+	Datum	   *ids = palloc(sizeof(Datum) * GROUP_CLAIMS);
+	uint64		released;
+	List	   *claimed;
+	int			chosen;
+	int			due;
+	ListCell   *cell;
 
-	qsort(members, n, sizeof(Member), compare_tasks);
+	release_parents(group, members, n, counts, now);
+	released = release_successors(members, n, counts, now);
+	chosen = choose_successors(released, ids, &due);
+	claimed = ft_step_claim_tasks(ids, chosen, now, group->context);
+	foreach(cell, claimed)
+		remember(group, &group->claimed, lfirst(cell));
+	due -= list_length(claimed);
+	if (due > 0)
+		ft_wake_executor_at_commit(GetSessionUserId(), due);
+}
+
+/* Write down that members have ended, and what that makes due. */
+static void
+end_members(StepGroup *group, FtStepRecord *members, int n)
+{
+	FtExecutionRecord *counts = palloc(sizeof(FtExecutionRecord) * n);
+	TimestampTz now = GetCurrentTimestamp();
+	int			executions;
+	FtEngine	engine;
+
+	ft_engine_enter(&engine);
+	executions = ft_step_records_write(members, n, counts, now);
+	tell_of_ends(counts, executions);
+	go_on(group, members, n, counts, now);
+	ft_engine_leave(&engine);
+}
+
+/* Run what may share a transaction of these; false if there was nothing. */
+static bool
+run_together(StepGroup *group, List *claims)
+{
+	FtStepRecord *members = palloc0(sizeof(FtStepRecord) * list_length(claims));
+	int			n = run_members(group, claims, members);
+
+	if (n == 0)
+		return false;
+	ft_step_limit_begin(group->limit);
+	end_members(group, members, n);
 	for (int i = 0; i < n; i++)
 	{
-		const Member *member = &members[i];
-		const Count *count = &counts[member->execution];
-
-		ids[i] = UUIDPGetDatum(&member->claim->task_id);
-		attempts[i] = Int32GetDatum(member->claim->attempt);
-		statuses[i] = CStringGetTextDatum(ft_step_ended_status(member->claim, member->outcome.skipped));
-		results[i] = member->outcome.result;
-		no_result[i] = member->outcome.result == (Datum) 0;
-		orders[i] = Int64GetDatum(count->counted.completions - count->completed + member->place);
-		no_order[i] = member->outcome.skipped;
+		remember(group, &group->done, members[i].claim);
+		group->claimed = list_delete_ptr(group->claimed, members[i].claim);
 	}
-	if (ft_run_by_index(&end_tasks,
-						FT_ARGS(FT_VALUE(array_of(ids, NULL, n, UUIDOID)),
-								FT_VALUE(array_of(attempts, NULL, n, INT4OID)),
-								FT_VALUE(array_of(statuses, NULL, n, TEXTOID)),
-								FT_VALUE(array_of(results, no_result, n, JSONBOID)),
-								FT_TIME(now),
-								FT_VALUE(array_of(orders, no_order, n, INT8OID)))) != n)
-		report_group_ended();
-	for (int row = 0; row < n; row++)
-		members[ft_column_int32(row, 1) - 1].has_successors = ft_column_bool(row, 2);
+	return true;
+}
+
+/* What the group has claimed and may go on with itself. */
+static List *
+next_of(const StepGroup *group)
+{
+	List	   *next = NIL;
+	ListCell   *cell;
+
+	foreach(cell, group->claimed)
+	{
+		if (ft_step_may_group(lfirst(cell)))
+			next = lappend(next, lfirst(cell));
+	}
+	return next;
 }
 
 List *
 ft_step_run_group(List *claims, MemoryContext run_context, List **successors)
 {
-	MemoryContext context = MemoryContextSwitchTo(run_context);
-	Member	   *members = palloc0(sizeof(Member) * list_length(claims));
-	Count	   *counts = palloc(sizeof(Count) * list_length(claims));
-	int			n = run_members(claims, members);
-	List	   *done = NIL;
-	TimestampTz now = GetCurrentTimestamp();
-	FtEngine	engine;
+	StepGroup	group = {.began_at = GetCurrentTimestamp()};
 
-	*successors = NIL;
-	if (n == 0)
-	{
-		MemoryContextSwitchTo(context);
-		return NIL;
-	}
-	ft_step_limit_begin(commit_limit(members, n));
-	ft_engine_enter(&engine);
-	count_executions(counts, add_up(members, n, counts), now);
-	write_tasks(members, n, counts, now);
-	for (int i = 0; i < n; i++)
-	{
-		FtStepClaim *claim = members[i].claim;
-		FtStepClaim *successor = ft_step_go_on(claim, &counts[members[i].execution].counted, now,
-											   members[i].has_successors, true);
-		MemoryContext caller = MemoryContextSwitchTo(context);
-
-		done = lappend(done, claim);
-		if (successor != NULL)
-			*successors = lappend(*successors, successor);
-		MemoryContextSwitchTo(caller);
-	}
-	ft_engine_leave(&engine);
-	MemoryContextSwitchTo(context);
-	return done;
+	group.context = MemoryContextSwitchTo(run_context);
+	while (claims != NIL && run_together(&group, claims))
+		claims = next_of(&group);
+	MemoryContextSwitchTo(group.context);
+	*successors = group.claimed;
+	return group.done;
 }

@@ -16,6 +16,10 @@
  * else, all that it had claimed is suspect, and it is enough that one is
  * claimed at a time.
  *
+ * A short step may have taken others with it that depend on it, which ran in its
+ * transaction: nothing says that they were claimed.  So they are suspect as
+ * soon as it has completed.
+ *
  * Compensations are judged like steps.  A task has completed before it is
  * compensated, and is no suspect then, so that one column does for both.
  *
@@ -35,6 +39,7 @@
 #include "miscadmin.h"
 
 #include "engine.h"
+#include "orchestration/step.h"
 #include "orchestration/suspect.h"
 #include "shmem.h"
 
@@ -42,6 +47,15 @@ FT_STATEMENT(note_loss,
 			 "UPDATE ft.orchestration_tasks SET losses = losses + 1, suspicion = $2"
 			 " WHERE task_id = $1",
 			 UUIDOID, TEXTOID);
+
+FT_STATEMENT(suspect_successors,
+			 "UPDATE ft.orchestration_tasks AS task"
+			 "   SET losses = task.losses + 1, suspicion = $3"
+			 "  FROM ft.orchestration_tasks AS ended"
+			 " WHERE ended.task_id = $1 AND task.execution_id = ended.execution_id"
+			 "   AND task.task_name = ANY (ended.successors)"
+			 "   AND task.status = 'PENDING' AND task.due_at <= $2 AND " FT_IS_SHORT("task"),
+			 UUIDOID, TIMESTAMPTZOID, TEXTOID);
 
 FtLoss
 ft_suspect_judge(const char *what, const char *suspicion, bool server_lost)
@@ -72,6 +86,12 @@ void
 ft_suspect_note(const pg_uuid_t *task_id, const char *suspicion)
 {
 	ft_run(&note_loss, FT_ARGS(FT_UUID(task_id), FT_TEXT(suspicion)));
+}
+
+void
+ft_suspect_successors(const pg_uuid_t *task_id, const char *suspicion, TimestampTz now)
+{
+	ft_run(&suspect_successors, FT_ARGS(FT_UUID(task_id), FT_TIME(now), FT_TEXT(suspicion)));
 }
 
 void

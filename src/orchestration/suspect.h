@@ -9,6 +9,7 @@
 #ifndef FT_SUSPECT_H
 #define FT_SUSPECT_H
 
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 /* Under which suspicion a step is: who was lost while it ran. */
@@ -32,6 +33,13 @@ extern FtLoss ft_suspect_judge(const char *what, const char *suspicion, bool ser
 
 /* In the engine: note a loss that is a failure. */
 extern void ft_suspect_note(const pg_uuid_t *task_id, const char *suspicion);
+
+/*
+ * In the engine: what a short suspect that has completed has made due may have
+ * been running in its place.
+ */
+extern void ft_suspect_successors(const pg_uuid_t *task_id, const char *suspicion,
+								  TimestampTz now);
 
 /* All of this database that was due when the server started has been claimed. */
 extern void ft_suspect_settled(void);

@@ -241,7 +241,7 @@ steps_are_overdue(void)
 static void
 work(FtExecutor *self)
 {
-	int			steps = list_length(self->steps);
+	int64		executed = self->executed;
 	TimestampTz began_at;
 
 	if (!publish_work(self))
@@ -267,7 +267,7 @@ work(FtExecutor *self)
 	else
 	{
 		FtStepClaim *claim = linitial(self->steps);
-		bool		watched = steps > 1 || !claim->begun;
+		bool		watched = list_length(self->steps) > 1 || !claim->begun;
 
 		if (watched)
 			enable_timeout_after(overdue_timeout, FT_STEP_OVERDUE_MS + 1);
@@ -276,7 +276,7 @@ work(FtExecutor *self)
 			disable_timeout(overdue_timeout, false);
 	}
 	self->batch = !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),
-											  QUICK_STEP_MS * Max(1, steps - list_length(self->steps)));
+											  QUICK_STEP_MS * (int) (self->executed - executed));
 	pgstat_report_stat(false);
 }
 

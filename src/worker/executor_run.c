@@ -136,7 +136,10 @@ ft_executor_run_compensation(FtExecutor *self)
 	}
 }
 
-/* What a step is about to go on with counts only when it has committed. */
+/*
+ * What a step is about to go on with counts only when it has committed.  After
+ * one that may not share a transaction it may be what spoilt that.
+ */
 static FtStepClaim *successor;
 
 static void
@@ -212,16 +215,26 @@ ft_executor_run_step(FtExecutor *self, FtStepClaim *claim)
 		MemoryContextSwitchTo(self->context);
 	}
 	else if (successor != NULL)
+	{
+		successor->alone = claim->alone;
 		self->steps = lcons(successor, self->steps);
+	}
 	ft_step_claim_free(claim);
 }
 
-/* Do the steps that are next share a transaction? */
+/*
+ * Do the steps that are next share a transaction?  One that others depend on
+ * may share its own with these.
+ */
 bool
 ft_executor_group_is_next(const FtExecutor *self)
 {
-	return list_length(self->steps) > 1 &&
-		ft_step_may_group(linitial(self->steps)) && ft_step_may_group(lsecond(self->steps));
+	const FtStepClaim *first = self->steps == NIL ? NULL : linitial(self->steps);
+
+	if (first == NULL || !ft_step_may_group(first))
+		return false;
+	return first->has_successors ||
+		(list_length(self->steps) > 1 && ft_step_may_group(lsecond(self->steps)));
 }
 
 /* The same for what a group has done. */
@@ -251,7 +264,7 @@ ft_executor_run_group(FtExecutor *self)
 			((FtStepClaim *) lfirst(cell))->alone = true;
 		return;
 	}
-	/* the first is counted as what it all began with */
+	/* the first is counted as what it all began with; some were not in the list */
 	self->executed += Max(list_length(group_done), 1) - 1;
 	foreach(cell, group_done)
 	{

@@ -92,7 +92,7 @@ $$;
 
 CREATE FUNCTION chain(prefix text, n int) RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_agg(task(prefix || i, CASE WHEN i > 1 THEN ARRAY[prefix || i - 1] ELSE '{}' END,
-                          CASE WHEN i % 3 = 0 THEN '{"short": true}' ELSE '{}'::jsonb END))
+                          CASE WHEN i % 3 <> 1 THEN '{"short": true}' ELSE '{}'::jsonb END))
       FROM generate_series(1, n) AS i
 $$;
 
