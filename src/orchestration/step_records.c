@@ -18,14 +18,16 @@
 #include "orchestration/step_records.h"
 #include "uuid.h"
 
-#define PLACE		"array_position($1, execution_id)"
-#define TASK_PLACE	"array_position($1, task_id)"
+/* Keys are in order, so that each finds its place among them by halves. */
+#define PLACE		"width_bucket(execution_id, $1)"
+#define TASK_PLACE	"width_bucket(task_id, $1)"
 
 FT_STATEMENT(count_steps,
 			 "UPDATE ft.orchestration_executions"
 			 "   SET completions = completions + ($2)[" PLACE "],"
 			 "       tasks_left = tasks_left - ($3)[" PLACE "],"
-			 "       state = coalesce((state || ($4)[" PLACE "])::ft.execution_state, state),"
+			 "       state = CASE WHEN $4 IS NULL THEN state"
+			 "                    ELSE coalesce((state || ($4)[" PLACE "])::ft.execution_state, state) END,"
 			 "       status = CASE WHEN tasks_left = ($3)[" PLACE "] THEN $5 ELSE $6 END,"
 			 "       started_at = coalesce(started_at, ($8)[" PLACE "]), updated_at = $7,"
 			 "       finished_at = CASE WHEN tasks_left = ($3)[" PLACE "] THEN $7 END"
@@ -118,6 +120,7 @@ count_executions(FtExecutionRecord *counts, int n, TimestampTz now)
 	Datum	   *patches = palloc(sizeof(Datum) * n);
 	bool	   *no_patch = palloc(sizeof(bool) * n);
 	Datum	   *claimed = palloc(sizeof(Datum) * n);
+	bool		patched = false;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -126,13 +129,14 @@ count_executions(FtExecutionRecord *counts, int n, TimestampTz now)
 		ended[i] = Int32GetDatum(counts[i].ended);
 		patches[i] = counts[i].patch;
 		no_patch[i] = counts[i].patch == (Datum) 0;
+		patched = patched || !no_patch[i];
 		claimed[i] = TimestampTzGetDatum(counts[i].claimed_at);
 	}
 	if (ft_run_by_index(&count_steps,
 						FT_ARGS(FT_ARRAY(ids, NULL, n, UUIDOID),
 								FT_ARRAY(completed, NULL, n, INT4OID),
 								FT_ARRAY(ended, NULL, n, INT4OID),
-								FT_ARRAY(patches, no_patch, n, JSONBOID),
+								patched ? FT_ARRAY(patches, no_patch, n, JSONBOID) : FT_NULL,
 								FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
 								FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
 								FT_TIME(now),
