@@ -14,7 +14,6 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "commands/async.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
@@ -32,35 +31,55 @@
 #include "worker/worker.h"
 
 /*
+ * Drop the session's temporary relations, in a transaction, since that deletes
+ * from catalogs.  Where it never had any there is nothing to begin one for.
+ */
+static void
+drop_temporary_relations(void)
+{
+	Oid			namespace;
+	Oid			toast_namespace;
+
+	GetTempNamespaceState(&namespace, &toast_namespace);
+	if (!OidIsValid(namespace))
+		return;
+	StartTransactionCommand();
+
+	/* as in RemoveTempRelationsCallback */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ResetTempTableNamespace();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
  * Between two executions: nothing of the session's state may reach from one
- * to the next.  This is what DISCARD ALL does, except that plans are kept.
+ * to the next.  This is what DISCARD ALL does, except that plans are kept, and
+ * that most of it is done outside of a transaction, to spare each step one:
+ *
+ * - What the last transaction has left of portals was made to outlive it, with
+ *   all rows in hand and neither snapshot nor resources: to close it runs no
+ *   code of the owner.
+ * - Settings go back to values that were checked when they became what RESET
+ *   goes back to.  No catalog is read for that; "none" is no role's name.
+ * - LISTEN is refused to a background worker by the server.
  */
 void
 ft_executor_reset_session(void)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
-	StartTransactionCommand();
+	Assert(!IsTransactionState());
 
-	/* Closing portals may run the owner's code, so it comes first. */
 	PortalHashTableDeleteAll();
-	SetPGVariable("session_authorization", NIL, false);
+	(void) set_config_option("session_authorization", NULL, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SET, true, 0, false);
 	ft_worker_pin("role", "none");
 	ResetAllOptions();
 	DropAllPreparedStatements();
-	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
-
-	/*
-	 * deleting from catalogs takes a snapshot, as in
-	 * RemoveTempRelationsCallback
-	 */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	ResetTempTableNamespace();
-	PopActiveSnapshot();
+	drop_temporary_relations();
 	ResetSequenceCaches();
-
-	CommitTransactionCommand();
 	MemoryContextSwitchTo(caller);
 }
 

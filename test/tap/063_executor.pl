@@ -114,41 +114,55 @@ ok( $node->poll_query_until(
     'a constraint that fails at commit is recorded');
 
 #
-# The session is reset between two executions of one owner.
+# The session is reset between two executions of one owner: the first time
+# while it has no temporary relations, and needs no transaction for that.
 #
-my ($first, $second) = together(
-    sub {
-        return (
-            compensate('alice', q{
+foreach my $temporary ('', 'CREATE TEMP TABLE left_behind (x int);', 'CREATE TEMP TABLE left_behind (x int);')
+{
+    my ($first, $second) = together(
+        sub {
+            return (
+                compensate('alice', qq{
 SET work_mem = '77MB';
 SET search_path = nowhere, public;
+SET ft_test.left_behind = 'left';
 SET ROLE helper;
 SELECT pg_advisory_lock(4711);
-CREATE TEMP TABLE left_behind (x int);
-DECLARE left_open CURSOR WITH HOLD FOR SELECT 1;
+$temporary
+DECLARE left_open CURSOR WITH HOLD FOR SELECT generate_series(1, 100000);
 PREPARE left_prepared AS SELECT 1;
 SELECT nextval('public.ledger_entry_seq');
 INSERT INTO public.ledger (what) VALUES ('first')}),
-            compensate('alice', q{
+                compensate('alice', q{
+DO $$
+BEGIN
+    PERFORM set_config('ft_test.lastval', lastval()::text, true);
+EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL;
+END $$;
 INSERT INTO ledger (what) SELECT 'second ' || concat_ws(',',
+    nullif(current_setting('ft_test.lastval', true), ''),
     CASE WHEN current_setting('work_mem') = '77MB' THEN 'work_mem' END,
     CASE WHEN current_setting('search_path') LIKE 'nowhere%' THEN 'search_path' END,
+    nullif(current_setting('ft_test.left_behind', true), ''),
     (SELECT string_agg(locktype, ',') FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'),
     (SELECT string_agg(name, ',') FROM pg_cursors WHERE name <> ''),
     (SELECT string_agg(name, ',') FROM pg_prepared_statements),
-    to_regclass('pg_temp.left_behind'))}));
-    });
-wait_for_recovery($first, 'a compensation that leaves much behind');
-wait_for_recovery($second, 'and the next of its owner');
-is( $node->safe_psql('postgres',
-        "SELECT what, session_role, role FROM ledger WHERE what LIKE 'second%'"),
-    'second |alice|alice',
-    'finds nothing of it');
-is( $node->safe_psql('postgres',
-        "SELECT count(DISTINCT pid), string_agg(DISTINCT role, ',') FROM ledger WHERE what = 'first' OR what LIKE 'second%'"
-    ),
-    '1|alice,helper',
-    'in the same session');
+    to_regclass('pg_temp.left_behind'))})
+            );
+        });
+    wait_for_recovery($first, 'a compensation that leaves much behind');
+    wait_for_recovery($second, 'and the next of its owner');
+    is( $node->safe_psql('postgres',
+            "SELECT what, session_role, role FROM ledger WHERE what LIKE 'second%'"),
+        'second |alice|alice',
+        'finds nothing of it');
+    is( $node->safe_psql('postgres',
+            "SELECT count(DISTINCT pid), string_agg(DISTINCT role, ',') FROM ledger WHERE what = 'first' OR what LIKE 'second%'"
+        ),
+        '1|alice,helper',
+        'in the same session');
+    $node->safe_psql('postgres', "DELETE FROM ledger WHERE what = 'first' OR what LIKE 'second%'");
+}
 
 #
 # Settings of the role, the database and both that would stop the engine.
