@@ -87,6 +87,9 @@ SELECT ft.recover_from_failure(:'execution', 'PERMANENT') IS NOT NULL AS rolled_
 SELECT ft.run_compensations();
 SELECT * FROM flow_progress;
 SELECT status, tasks_left FROM ft.orchestration_executions;
+-- which child it was that failed is told, of the task that can be corrected
+SELECT task_name, failure_message FROM ft.orchestration_failures JOIN ft.orchestration_tasks USING (task_id);
+SELECT task_name, message FROM ft.dead_letters;
 SELECT * FROM flow_invalid();
 SELECT ft.set_execution_state(:'execution', '{"stop": false}');
 SELECT ft.recover_from_failure(:'execution', 'TRANSIENT') IS NOT NULL AS resumed;
@@ -97,6 +100,35 @@ SELECT step FROM flow_ledger ORDER BY entry;
 SELECT * FROM flow_invalid();
 DELETE FROM ft.orchestration_executions;
 TRUNCATE flow_ledger RESTART IDENTITY;
+
+-- A correction of a task that fans out is one of its children, whether they are
+-- there already or not.
+SELECT ft.define_orchestration('mended', $$[
+    {"name": "each", "for_each": "VALUES (1), (2)", "command": "SELECT 1",
+     "compensation": "INSERT INTO flow_ledger (step) VALUES ('wrong')"},
+    {"name": "fails", "depends_on": ["each"], "command": "SELECT 1 / 0"}]$$) IS NOT NULL AS defined;
+CREATE FUNCTION flow_mend(execution uuid) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT ft.correct_task(task_id, 'INSERT INTO flow_ledger (step) SELECT ''do '' || ($4 #>> ''{}'')',
+                           'INSERT INTO flow_ledger (step) SELECT ''undo '' || ($4 #>> ''{}'')')
+      FROM ft.orchestration_tasks WHERE execution_id = execution AND task_name = 'each';
+    SELECT concat_ws(': ', task_name, compensation LIKE '%undo%', item_compensation LIKE '%undo%')
+      FROM ft.orchestration_tasks WHERE execution_id = execution ORDER BY task_id $$;
+SELECT ft.start('mended') AS execution \gset
+SELECT flow_mend(:'execution');
+SELECT ft.run_steps(:'execution');
+SELECT * FROM ft.auto_recover_failures();
+SELECT ft.run_compensations();
+SELECT step FROM flow_ledger ORDER BY entry;
+TRUNCATE flow_ledger RESTART IDENTITY;
+SELECT ft.start('mended') AS execution \gset
+SELECT ft.run_steps(:'execution');
+SELECT ft.rollback_to_checkpoint(ft.create_checkpoint(:'execution', NULL), NULL);
+UPDATE ft.orchestration_tasks SET status = 'FAILED', completion_order = NULL, completed_at = NULL WHERE execution_id = :'execution' AND task_name = 'each[1]';
+UPDATE ft.orchestration_tasks SET status = 'PENDING', completion_order = NULL, completed_at = NULL WHERE execution_id = :'execution' AND task_name = 'each';
+SELECT flow_mend(:'execution');
+SELECT task_name, command LIKE '%do%' AS mended FROM ft.orchestration_tasks WHERE execution_id = :'execution' AND task_name LIKE 'each%' ORDER BY task_id;
+DELETE FROM ft.orchestration_executions;
+DROP FUNCTION flow_mend;
 
 -- A checkpoint in the middle: what had completed by then stays, and the rest is
 -- of the same rows.

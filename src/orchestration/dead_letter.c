@@ -50,11 +50,20 @@ FT_STATEMENT(is_parked,
 FT_STATEMENT(task_mode,
 			 "SELECT execution_mode FROM ft.orchestration_tasks WHERE task_id = $1",
 			 UUIDOID);
+/*
+ * A task that fans out is run and undone by its children: those that are there
+ * are corrected as far as that is looked at, those to come have it from it.
+ */
 FT_STATEMENT(correct,
 			 "UPDATE ft.orchestration_tasks"
-			 "   SET command = coalesce($2, command), compensation = coalesce($3, compensation)"
-			 " WHERE task_id = $1",
-			 UUIDOID, TEXTOID, TEXTOID);
+			 "   SET command = CASE WHEN status IN ('PENDING', 'RUNNING', 'FAILED') THEN coalesce($3, command)"
+			 "                      ELSE command END,"
+			 "       compensation = CASE WHEN for_each IS NULL AND status <> 'COMPENSATED'"
+			 "                           THEN coalesce($4, compensation) ELSE compensation END,"
+			 "       item_compensation = CASE WHEN for_each IS NULL THEN item_compensation"
+			 "                                ELSE coalesce($4, item_compensation) END"
+			 " WHERE execution_id = $1 AND (task_id = $2 OR parent_task_id = $2)",
+			 UUIDOID, UUIDOID, TEXTOID, TEXTOID);
 
 /* Go on with the compensations that were left. */
 static void
@@ -186,7 +195,7 @@ ft_correct_task(PG_FUNCTION_ARGS)
 		ft_definition_check_command(text_to_cstring(PG_GETARG_TEXT_PP(2)), "compensation", false, true);
 
 	ft_run(&correct,
-		   FT_ARGS(FT_UUID(&task.task_id),
+		   FT_ARGS(FT_UUID(&execution.execution_id), FT_UUID(&task.task_id),
 				   PG_ARGISNULL(1) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(1)),
 				   PG_ARGISNULL(2) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(2))));
 	ft_execution_touch(&execution);

@@ -136,9 +136,18 @@ FT_STATEMENT(remove_children,
 			 "     AND NOT EXISTS (SELECT FROM ft.orchestration_tasks AS child"
 			 "                      WHERE child.execution_id = $1 AND child.parent_task_id = task.task_id"
 			 "                        AND child.status <> 'PENDING')"
-			 "  RETURNING task_id) "
-			 "DELETE FROM ft.orchestration_tasks AS child"
-			 " USING renewed WHERE child.execution_id = $1 AND child.parent_task_id = renewed.task_id",
+			 "  RETURNING task_id),"
+			 " removed AS"
+			 " (DELETE FROM ft.orchestration_tasks AS child"
+			 "   USING renewed WHERE child.execution_id = $1 AND child.parent_task_id = renewed.task_id"
+			 "  RETURNING child.task_id, child.task_name, child.parent_task_id),"
+			 /* which child it was that failed is all that is left of it */
+			 " told AS"
+			 " (UPDATE ft.orchestration_failures AS failure"
+			 "     SET task_id = removed.parent_task_id,"
+			 "         failure_message = removed.task_name || ': ' || failure_message"
+			 "    FROM removed WHERE failure.execution_id = $1 AND failure.task_id = removed.task_id) "
+			 "SELECT FROM removed",
 			 UUIDOID);
 FT_STATEMENT(begin_iterations,
 			 "UPDATE ft.orchestration_tasks SET iteration = 0"
