@@ -68,7 +68,16 @@ SELECT pg_temp.try(tasks) FROM (VALUES
     (35, '[{"name": "a", "priority": 40000}]'),
     (36, '[{"name": "a", "queue": ""}]'),
     (37, '[{"name": "a", "sleep": "1001 years"}]'),
-    (38, '[{"name": "a", "timeout": "100000000 years"}]')) AS t (n, tasks) ORDER BY n;
+    (38, '[{"name": "a", "timeout": "100000000 years"}]'),
+    (39, '[{"name": "a", "command": "SELECT 1; VACUUM"}]'),
+    (40, '[{"name": "a", "command": "CREATE INDEX CONCURRENTLY ON x (y)"}]'),
+    (41, '[{"name": "a", "command": "DROP INDEX CONCURRENTLY x"}]'),
+    (42, '[{"name": "a", "command": "REINDEX (CONCURRENTLY) TABLE x"}]'),
+    (43, '[{"name": "a", "command": "REINDEX DATABASE x"}]'),
+    (44, '[{"name": "a", "command": "SELECT 1", "compensation": "DROP DATABASE x"}]'),
+    (45, '[{"name": "a", "command": "ALTER SYSTEM RESET ALL"}]'),
+    (46, '[{"name": "a", "command": "COPY x FROM STDIN"}]'),
+    (47, '[{"name": "a", "execution_mode": "non_transactional", "command": "COPY x TO STDOUT"}]')) AS t (n, tasks) ORDER BY n;
 \pset format aligned
 \pset tuples_only off
 
@@ -84,7 +93,8 @@ SELECT ft.define_orchestration('all', '[
      "critical": true, "execution_mode": "transactional", "short": false, "max_attempts": 3,
      "backoff": "200 ms", "timeout": "5 min", "priority": -5, "queue": "mail"},
     {"name": "b", "command": null, "depends_on": ["a"], "execution_mode": "external"},
-    {"name": "c", "command": "VACUUM", "depends_on": [], "execution_mode": "non_transactional"}]') IS NOT NULL AS accepted;
+    {"name": "c", "command": "VACUUM", "depends_on": [], "execution_mode": "non_transactional"},
+    {"name": "d", "command": "ANALYZE; CREATE INDEX ON x (y); DROP INDEX x; REINDEX (CONCURRENTLY false) TABLE x; COPY x FROM ''/x''; COPY x TO PROGRAM ''x''"}]') IS NOT NULL AS accepted;
 
 -- A duration is read in one way, whatever the session that starts it has: two
 -- hours, and not more than two days ago.

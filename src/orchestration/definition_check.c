@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "commands/defrem.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -130,6 +131,51 @@ place_error_context(void *argument)
 	errcontext("%s", at->place);
 }
 
+/* Does the server refuse it in a transaction block, and in a function? */
+static bool
+has_to_run_alone(const Node *statement)
+{
+	ListCell   *cell;
+
+	switch (nodeTag(statement))
+	{
+		case T_VacuumStmt:
+			return ((const VacuumStmt *) statement)->is_vacuumcmd;
+		case T_IndexStmt:
+			return ((const IndexStmt *) statement)->concurrent;
+		case T_DropStmt:
+			return ((const DropStmt *) statement)->concurrent;
+		case T_ReindexStmt:
+			foreach(cell, ((const ReindexStmt *) statement)->params)
+			{
+				DefElem    *option = lfirst_node(DefElem, cell);
+
+				if (strcmp(option->defname, "concurrently") == 0 && defGetBoolean(option))
+					return true;
+			}
+			return ((const ReindexStmt *) statement)->kind == REINDEX_OBJECT_SCHEMA ||
+				((const ReindexStmt *) statement)->kind == REINDEX_OBJECT_SYSTEM ||
+				((const ReindexStmt *) statement)->kind == REINDEX_OBJECT_DATABASE;
+		case T_AlterSystemStmt:
+		case T_CreatedbStmt:
+		case T_DropdbStmt:
+		case T_CreateTableSpaceStmt:
+		case T_DropTableSpaceStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Does it speak with a client, which a step has not? */
+static bool
+copies_with_client(const Node *statement)
+{
+	const CopyStmt *copy = (const CopyStmt *) statement;
+
+	return IsA(statement, CopyStmt) && copy->filename == NULL;
+}
+
 void
 ft_definition_check_command(const char *command, const char *place, bool single,
 							bool in_transaction)
@@ -155,6 +201,12 @@ ft_definition_check_command(const char *command, const char *place, bool single,
 		if (IsA(statement->stmt, TransactionStmt) && in_transaction)
 			report_bad(place, "It begins or ends a transaction: what a step does commits together with the record of it.",
 					   "Remove BEGIN, COMMIT, ROLLBACK and SAVEPOINT from it.");
+		if (in_transaction && has_to_run_alone(statement->stmt))
+			report_bad(place, "It cannot be a part of a transaction, and a step is one together with the record of it.",
+					   "The command of a task with \"execution_mode\" non_transactional can be such a statement.");
+		if (copies_with_client(statement->stmt))
+			report_bad(place, "It copies from or to a client, and a step has none.",
+					   "Copy from or to a file or program, or use INSERT.");
 	}
 }
 

@@ -112,7 +112,7 @@ fetch(FtStatement *statement, FtExecution *execution, const pg_uuid_t *execution
 				(errcode(FT_ERRCODE_UNKNOWN_OBJECT),
 				 errmsg("execution %s does not exist", ft_uuid_string(execution_id)),
 				 errdetail("No row of ft.orchestration_executions has this execution_id."),
-				 errhint("Make one with ft.create_execution(), or see yours: SELECT execution_id, status FROM ft.orchestration_executions;")));
+				 errhint("See yours: SELECT execution_id, name, status FROM ft.executions;")));
 	read_execution(execution);
 
 	if (OidIsValid(caller) && !ft_execution_is_owned_by(execution, caller))
