@@ -223,6 +223,13 @@ RESET statement_timeout;
 SELECT ft.submit('SELECT ft.wait(''' || :'trip' || ''')') AS waits \gset
 SELECT ft.run_steps(:'waits');
 SELECT error_sqlstate, error_message FROM ft.orchestration_tasks WHERE execution_id = :'waits';
+-- A step cannot take itself away; it can cancel others.
+SELECT ft.submit('SELECT ft.cancel((ft.current_step()).execution_id)') AS own \gset
+SELECT ft.run_steps(:'own');
+SELECT error_sqlstate, error_message FROM ft.orchestration_tasks WHERE execution_id = :'own';
+SELECT ft.submit('SELECT ft.cancel(''' || :'own' || ''')') AS other \gset
+SELECT ft.run_steps(:'other');
+SELECT result FROM ft.orchestration_tasks WHERE execution_id = :'other';
 \set VERBOSITY default
 
 -- Nobody controls what is somebody else's.

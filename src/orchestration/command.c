@@ -335,6 +335,7 @@ ft_command_run_alone(const char *command, FtStepData *data, ParamListInfo parame
 {
 	bool		cancelled = false;
 
+	data->alone = true;
 	running++;
 	ft_step_enter(data);
 	ft_running_begin(&data->task_id, data->attempt);

@@ -25,6 +25,7 @@
 #include "orchestration/checkpoint.h"
 #include "orchestration/ready.h"
 #include "orchestration/recovery.h"
+#include "orchestration/step_data.h"
 #include "running.h"
 #include "transaction.h"
 #include "uuid.h"
@@ -249,6 +250,18 @@ abandon(FtExecution *execution, TimestampTz now)
 	ft_recover_execution(execution, FT_RECOVERY_COMPENSATE, &checkpoint_id, NULL, &context);
 }
 
+/* It would take its own claim away, and be rolled back together with the cancel. */
+static void
+require_other_than_own(const FtExecution *execution)
+{
+	if (ft_step_is_of(&execution->execution_id))
+		ereport(ERROR,
+				(errcode(FT_ERRCODE_WRONG_STATUS),
+				 errmsg("a step cannot cancel its own execution"),
+				 errdetail("Without its claim it would be rolled back, with all that it has done and the cancel."),
+				 errhint("Raise an error to have the execution undone, or set in ft.set_state() what conditions of later tasks look at.")));
+}
+
 /* ft.cancel(execution_id uuid, compensate boolean) returns text */
 Datum
 ft_cancel(PG_FUNCTION_ARGS)
@@ -264,6 +277,7 @@ ft_cancel(PG_FUNCTION_ARGS)
 	ft_engine_enter(&engine);
 	ft_execution_lock(&execution, PG_GETARG_UUID_P(0), engine.caller);
 	require_unfinished(&execution, "cancelled");
+	require_other_than_own(&execution);
 	if (!PG_GETARG_BOOL(1))
 		give_up(&execution, now);
 	else if (execution.status != FT_EXECUTION_COMPENSATING) /* else it is at it */

@@ -260,6 +260,15 @@ ft_step_require(const char *function)
 	return current;
 }
 
+bool
+ft_step_is_of(const pg_uuid_t *execution_id)
+{
+	for (FtStepData *data = current; data != NULL; data = data->outer)
+		if (!data->alone && memcmp(&data->execution_id, execution_id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	return false;
+}
+
 /* ft.input() returns jsonb */
 Datum
 ft_input(PG_FUNCTION_ARGS)

@@ -24,6 +24,7 @@ typedef struct FtStepData
 	pg_uuid_t	execution_id;
 	pg_uuid_t	task_id;
 	int			attempt;
+	bool		alone;			/* the command makes transactions of its own */
 	MemoryContext context;
 
 	Datum		input;			/* (Datum) 0 until it is asked for */
@@ -47,6 +48,9 @@ extern void ft_step_leave(FtStepData *data);
 
 /* The step that is running, for a function that is nothing outside of one. */
 extern FtStepData *ft_step_require(const char *function);
+
+/* Does this transaction belong to a step of the execution, or to a compensation? */
+extern bool ft_step_is_of(const pg_uuid_t *execution_id);
 
 /* The value of $1 to $4; (Datum) 0 stands for null. */
 extern Datum ft_step_parameter(FtStepData *data, int number);
