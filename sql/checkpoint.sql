@@ -55,4 +55,13 @@ RESET fault_tolerance.checkpoint_retention;
 SELECT checkpoint_number FROM ft.orchestration_checkpoints WHERE execution_id = :'other' ORDER BY 1;
 SELECT * FROM ft.validate_execution(:'e');
 DELETE FROM ft.orchestration_executions;
+
+-- without triggers of others as well
+SET session_replication_role = replica;
+SELECT ft.create_execution() AS e \gset
+SELECT ft.add_task(:'e', 'one', critical => true) AS one \gset
+SELECT ft.complete_task(:'one', NULL, ft.start_task(:'one'));
+SELECT checkpoint_number, task_progress ->> 'task_id' = :'one' AS of_task FROM ft.orchestration_checkpoints ORDER BY 1;
+RESET session_replication_role;
+DELETE FROM ft.orchestration_executions;
 SELECT count(*) FROM ft.orchestration_checkpoints;
