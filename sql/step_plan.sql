@@ -119,6 +119,19 @@ SELECT pg_stat_force_next_flush();
 SELECT pg_stat_get_tuples_returned('ft.orchestration_tasks_name'::regclass) - :before BETWEEN 200 AND 2000 AS few_entries;
 SELECT ft.drop_orchestration('plan_chain');
 
+-- The same where two depend on each, and each on two.
+SELECT ft.define_orchestration('plan_ladder', (
+    SELECT jsonb_agg(jsonb_build_object('name', side || i, 'command', 'SELECT 1',
+               'depends_on', CASE i WHEN 1 THEN '[]' ELSE jsonb_build_array('l' || i - 1, 'r' || i - 1) END))
+      FROM generate_series(1, 100) AS i, unnest('{l,r}'::text[]) AS side)) IS NOT NULL AS defined;
+SELECT ft.start('plan_ladder') IS NOT NULL AS started;
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_get_tuples_returned('ft.orchestration_tasks_name'::regclass) AS before \gset
+SELECT ft.run_steps();
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_get_tuples_returned('ft.orchestration_tasks_name'::regclass) - :before BETWEEN 400 AND 2000 AS few_entries;
+SELECT ft.drop_orchestration('plan_ladder');
+
 DELETE FROM ft.orchestration_executions;
 DROP VIEW plan_reads_since, plan_reads;
 DROP TABLE plan_reads_before;

@@ -66,7 +66,7 @@ FT_STATEMENT(end_task,
 			 "   SET status = $3, result = $4, completed_at = $5, completion_order = $6,"
 			 "       failures = 0, suspicion = NULL"
 			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'"
-			 " RETURNING has_successors",
+			 " RETURNING has_successors, CASE WHEN cardinality(successors) = 1 THEN successors[1] END",
 			 UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
 
 /*
@@ -173,6 +173,22 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 }
 
 /*
+ * Of the current row of end_task: claim the only step that depends on the one
+ * that has ended, where that is all it waits for.  That is one version of its
+ * row, and one statement, where to make it due and to claim it are two.
+ */
+static FtStepClaim *
+claim_only_successor(const FtStepClaim *claim, const FtStepCounted *counted, TimestampTz now)
+{
+	/* what a suspect makes due may be suspect in its turn */
+	if (!counted->goes_on || ft_column_is_null(0, 2) ||
+		(claim->suspicion != NULL && claim->is_short))
+		return NULL;
+	return ft_step_claim_successor(&claim->execution_id, ft_column_text(0, 2), now,
+								   GetMemoryChunkContext(unconstify(FtStepClaim *, claim)));
+}
+
+/*
  * Write down that a step has ended, and what that makes due.  Returns the
  * successor that this session goes on with, or NULL.
  */
@@ -181,6 +197,8 @@ end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_contin
 {
 	TimestampTz now = GetCurrentTimestamp();
 	FtStepCounted counted;
+	FtStepClaim *successor = NULL;
+	bool		has_successors;
 
 	if (!count(claim, outcome->skipped, outcome->patch, now))
 		ft_step_report_taken_over(claim);
@@ -193,7 +211,12 @@ end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_contin
 					   outcome->skipped ? FT_NULL : FT_VALUE(Int64GetDatum(counted.completions)))) == 0)
 		ft_step_report_taken_over(claim);
 	/* it may have got one since it was claimed */
-	return ft_step_go_on(claim, &counted, now, ft_column_bool(0, 1), may_continue);
+	has_successors = ft_column_bool(0, 1);
+	if (may_continue)
+		successor = claim_only_successor(claim, &counted, now);
+	if (successor != NULL)
+		return successor;
+	return ft_step_go_on(claim, &counted, now, has_successors, may_continue);
 }
 
 void

@@ -116,6 +116,14 @@ extern FtStepClaim *ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now
 extern List *ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now,
 								 MemoryContext context);
 
+/*
+ * In the engine: claim the one step that depends on what has just ended, if it
+ * waits for nothing else; NULL if it is not to be run at once, and not by
+ * whoever asks.
+ */
+extern FtStepClaim *ft_step_claim_successor(const pg_uuid_t *execution_id, const char *name,
+											TimestampTz now, MemoryContext context);
+
 /* The error of a step that is not this session's any more. */
 pg_noreturn extern void ft_step_report_taken_over(const FtStepClaim *claim);
 

@@ -108,6 +108,20 @@ FT_STATEMENT(claim_task, CLAIM_BY_ID("$1"),
 			 UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
 FT_STATEMENT(claim_tasks, CLAIM_BY_ID("ANY ($1)"),
 			 UUIDARRAYOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
+
+/*
+ * What has waited for one task, which has just ended, and for nothing else: it
+ * need not be written down as due first.  One that sleeps, or that others have
+ * to run, is left to ready.c.
+ */
+FT_STATEMENT(claim_successor,
+			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$3", "$4", "$5", "$6", "$7") ","
+			 "       unmet = 0, not_before = NULL, wait_until = NULL"
+			 " WHERE task.execution_id = $1 AND task.task_name = $2 AND task.status = 'PENDING'"
+			 "   AND task.unmet = 1 AND task.sleep IS NULL"
+			 "   AND task.execution_mode <> 'external' AND task.suspicion IS NULL"
+			 "   AND ($8 IS NULL OR task.queue <> ALL ($8))" CLAIMED,
+			 UUIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
 FT_STATEMENT(claim_of_execution,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
@@ -603,6 +617,20 @@ ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now, MemoryContext conte
 		MemoryContextSwitchTo(caller);
 	}
 	return claims;
+}
+
+FtStepClaim *
+ft_step_claim_successor(const pg_uuid_t *execution_id, const char *name, TimestampTz now,
+						MemoryContext context)
+{
+	if (!ft_owners_settled() ||
+		ft_run(&claim_successor,
+			   FT_ARGS(FT_UUID(execution_id), FT_TEXT(name), FT_TIME(now), FT_TEXT(running_status()),
+					   FT_VALUE(Int32GetDatum(MyProcPid)),
+					   epoch_argument(), worker_argument(), limited_argument())) == 0)
+		return NULL;
+	ft_queue_moves_on();
+	return read_claim(0, now, context);
 }
 
 typedef struct ExecutionSought

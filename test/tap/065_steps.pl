@@ -153,6 +153,45 @@ is( alice("SELECT count(*) FROM ft.orchestration_executions AS e, ft.validate_ex
     '0', 'all valid');
 
 #
+# What waits for one step and nothing else is gone on with as that ends, unless
+# it sleeps, waits for its signal, or its execution is paused meanwhile.
+#
+forget();
+define('line', q{[
+    {"name": "a", "command": "SELECT wait_at('line'); INSERT INTO ledger (what) VALUES ('line a')"},
+    {"name": "b", "depends_on": ["a"], "command": "INSERT INTO ledger (what) VALUES ('line b')"},
+    {"name": "c", "depends_on": ["b"], "command": "INSERT INTO ledger (what) VALUES ('line c')"},
+    {"name": "later", "depends_on": ["c"], "sleep": "300 ms", "command": "INSERT INTO ledger (what) VALUES ('line later')"},
+    {"name": "told", "depends_on": ["later"], "signal": "told", "command": "INSERT INTO ledger (what) VALUES ('line told')"},
+    {"name": "last", "depends_on": ["told"], "command": "INSERT INTO ledger (what) VALUES ('line last')"}]});
+close_gate('line');
+$execution = start('line');
+await("count(*) = 1 FROM ft.orchestration_tasks WHERE status = 'RUNNING'", 'the first of a line runs');
+alice("SELECT ft.pause('$execution')");
+open_gate('line');
+await("status = 'COMPLETED' FROM ft.orchestration_tasks WHERE task_name = 'a'", 'and ends');
+is( alice("SELECT status, unmet, due_at, attempt FROM ft.orchestration_tasks WHERE task_name = 'b'"),
+    'PENDING|0||0', 'the next is not begun while the execution is paused');
+alice("SELECT ft.resume('$execution')");
+await("status = 'COMPLETED' FROM ft.orchestration_tasks WHERE task_name = 'later'", 'it goes on as far as the signal');
+is( alice("SELECT status, unmet, due_at, attempt FROM ft.orchestration_tasks WHERE task_name = 'told'"),
+    'PENDING|1||0', 'which it waits for');
+is( alice("SELECT * FROM ft.validate_execution('$execution')"), '', 'valid');
+alice("SELECT ft.signal('$execution', 'told')");
+becomes($execution, 'COMPLETED', 'a line of steps');
+is( alice(q{SELECT string_agg(what, ',' ORDER BY entry) FROM ledger}),
+    'line a,line b,line c,line later,line told,line last',
+    'each once, in order');
+is( alice(q{SELECT count(DISTINCT pid), count(DISTINCT xid) FROM ledger WHERE what IN ('line b', 'line c')}),
+    '1|2',
+    'one executor went on, in a transaction for each');
+is( alice(q{SELECT bool_and(attempt = 1), (SELECT began FROM ledger WHERE what = 'line later')
+                   >= max(completed_at) FILTER (WHERE task_name = 'c') + interval '300 ms'
+              FROM ft.orchestration_tasks}),
+    't|t',
+    'at the first attempt, and not before its sleep was over');
+
+#
 # Two branches end together: one is at its commit while the other has ended, and
 # neither can see that of the other.  The same with a signal that is sent while
 # the step before ends, by who comes first.
