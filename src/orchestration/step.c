@@ -23,6 +23,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -48,25 +49,30 @@
  * While another step of it has failed its status stays: that one may be taken
  * up again at any moment, so the two cannot be told apart before.
  */
-FT_STATEMENT(count_step,
-			 "UPDATE ft.orchestration_executions"
-			 "   SET completions = completions + $2, tasks_left = tasks_left - 1,"
-			 "       state = CASE WHEN $3 IS NULL THEN state ELSE (state || $3)::ft.execution_state END,"
-			 "       status = CASE WHEN status = 'FAILED' THEN status"
-			 "                     WHEN tasks_left = 1 THEN $4 ELSE $5 END,"
-			 "       started_at = coalesce(started_at, $7), updated_at = $6,"
-			 "       finished_at = CASE WHEN tasks_left = 1 AND status <> 'FAILED' THEN $6 END"
-			 " WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING', 'FAILED')"
-			 " RETURNING completions, tasks_left,"
-			 "           status <> 'FAILED' AND paused_at IS NULL AND parked_reason IS NULL,"
-			 "           parent_task_id",
-			 UUIDOID, INT4OID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID);
+#define COUNT_STEP(state_) \
+	"UPDATE ft.orchestration_executions" \
+	"   SET completions = completions + $2, tasks_left = tasks_left - 1," state_ \
+	"       status = CASE WHEN status = 'FAILED' THEN status" \
+	"                     WHEN tasks_left = 1 THEN $3 ELSE $4 END," \
+	"       started_at = coalesce(started_at, $6), updated_at = $5," \
+	"       finished_at = CASE WHEN tasks_left = 1 AND status <> 'FAILED' THEN $5 END" \
+	" WHERE execution_id = $1 AND status IN ('PENDING', 'RUNNING', 'FAILED')" \
+	" RETURNING completions, tasks_left," \
+	"           status <> 'FAILED' AND paused_at IS NULL AND parked_reason IS NULL," \
+	"           parent_task_id"
+#define COUNT_STEP_ARGUMENTS \
+	UUIDOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID
+
+FT_STATEMENT(count_step, COUNT_STEP(""), COUNT_STEP_ARGUMENTS);
+FT_STATEMENT(count_step_and_patch,
+			 COUNT_STEP(" state = (state || $7)::ft.execution_state,"),
+			 COUNT_STEP_ARGUMENTS, JSONBOID);
 FT_STATEMENT(end_task,
 			 "UPDATE ft.orchestration_tasks"
 			 "   SET status = $3, result = $4, completed_at = $5, completion_order = $6,"
 			 "       failures = 0, suspicion = NULL"
 			 " WHERE task_id = $1 AND attempt = $2 AND status = 'RUNNING'"
-			 " RETURNING has_successors, CASE WHEN cardinality(successors) = 1 THEN successors[1] END",
+			 " RETURNING has_successors, successors",
 			 UUIDOID, INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT8OID);
 
 /*
@@ -115,14 +121,14 @@ ft_step_status_after(FtExecutionEvent event)
 static bool
 count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
 {
-	FtArg		patch_argument = patch == (Datum) 0 ? FT_NULL : FT_VALUE(patch);
 	FtArg		completed = FT_VALUE(Int32GetDatum(skipped ? 0 : 1));
 
-	return ft_run(&count_step,
-				  FT_ARGS(FT_UUID(&claim->execution_id), completed, patch_argument,
+	/* most steps leave the state alone, and what checks it is made ready for each */
+	return ft_run(patch == (Datum) 0 ? &count_step : &count_step_and_patch,
+				  FT_ARGS(FT_UUID(&claim->execution_id), completed,
 						  FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),
 						  FT_TEXT(ft_step_status_after(FT_EXECUTION_START_TASK)),
-						  FT_TIME(now), FT_TIME(claim->claimed_at))) > 0;
+						  FT_TIME(now), FT_TIME(claim->claimed_at), FT_VALUE(patch))) > 0;
 }
 
 const char *
@@ -172,19 +178,39 @@ ft_step_go_on(const FtStepClaim *claim, const FtStepCounted *counted, TimestampT
 	return successor;
 }
 
+/* Of the current row of end_task: the name of the only step that depends on it, or NULL. */
+static char *
+only_successor(void)
+{
+	bool		isnull;
+	ArrayType  *successors = DatumGetArrayTypeP(ft_column(0, 2, &isnull));
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
+
+	if (ArrayGetNItems(ARR_NDIM(successors), ARR_DIMS(successors)) != 1)
+		return NULL;
+	deconstruct_array(successors, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	return TextDatumGetCString(names[0]);
+}
+
 /*
- * Of the current row of end_task: claim the only step that depends on the one
- * that has ended, where that is all it waits for.  That is one version of its
- * row, and one statement, where to make it due and to claim it are two.
+ * Claim the only step that depends on the one that has ended, where that is all
+ * it waits for.  That is one version of its row, and one statement, where to
+ * make it due and to claim it are two.
  */
 static FtStepClaim *
 claim_only_successor(const FtStepClaim *claim, const FtStepCounted *counted, TimestampTz now)
 {
+	char	   *name;
+
 	/* what a suspect makes due may be suspect in its turn */
-	if (!counted->goes_on || ft_column_is_null(0, 2) ||
-		(claim->suspicion != NULL && claim->is_short))
+	if (!counted->goes_on || (claim->suspicion != NULL && claim->is_short))
 		return NULL;
-	return ft_step_claim_successor(&claim->execution_id, ft_column_text(0, 2), now,
+	name = only_successor();
+	if (name == NULL)
+		return NULL;
+	return ft_step_claim_successor(&claim->execution_id, name, now,
 								   GetMemoryChunkContext(unconstify(FtStepClaim *, claim)));
 }
 
@@ -212,7 +238,7 @@ end_step(const FtStepClaim *claim, const FtStepOutcome *outcome, bool may_contin
 		ft_step_report_taken_over(claim);
 	/* it may have got one since it was claimed */
 	has_successors = ft_column_bool(0, 1);
-	if (may_continue)
+	if (has_successors && may_continue)
 		successor = claim_only_successor(claim, &counted, now);
 	if (successor != NULL)
 		return successor;
