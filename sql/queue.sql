@@ -60,6 +60,17 @@ SELECT ft.pause_queue('a');
 SELECT count(ft.submit('SELECT 1', queue => q)) FROM unnest('{a,a,b}'::text[]) AS q;
 SELECT ft.run_steps();
 SELECT queue, paused, running, due, later, waits_for FROM ft.queues;
+-- which is to be seen beside a parallel query too
+CREATE TABLE regress_large AS SELECT generate_series(1, 1000) AS n;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM regress_large;
+SELECT count(*), (SELECT count(*) FILTER (WHERE paused) FROM ft.limited_queues()) AS paused FROM regress_large;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+DROP TABLE regress_large;
 -- nor one that is named
 SELECT execution_id FROM ft.orchestration_tasks WHERE queue = 'a' LIMIT 1 \gset
 SELECT ft.run_steps(:'execution_id');

@@ -22,6 +22,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "jit/jit.h"
@@ -258,12 +259,23 @@ ft_run(FtStatement *statement, const FtArg *args)
 	return run(statement, args, READ_BY_INDEX, false);
 }
 
+/*
+ * What others have committed until now.  No new snapshot may be taken while a
+ * parallel query runs; nothing is written then either, so nothing is decided
+ * by what is read, and what that query sees will do.
+ */
+static void
+push_latest_snapshot(void)
+{
+	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+}
+
 uint64
 ft_run_latest(FtStatement *statement, const FtArg *args)
 {
 	uint64		n;
 
-	PushActiveSnapshot(GetLatestSnapshot());
+	push_latest_snapshot();
 	n = run(statement, args, READ_BY_INDEX, true);
 	PopActiveSnapshot();
 	return n;
@@ -274,7 +286,7 @@ ft_run_latest_by_index(FtStatement *statement, const FtArg *args)
 {
 	uint64		n;
 
-	PushActiveSnapshot(GetLatestSnapshot());
+	push_latest_snapshot();
 	n = run(statement, args, true, true);
 	PopActiveSnapshot();
 	return n;

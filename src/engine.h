@@ -86,7 +86,8 @@ extern uint64 ft_run(FtStatement *statement, const FtArg *args);
 
 /*
  * The same for a SELECT that is to see what has been committed by now, in
- * whatever isolation level the caller's transaction is.
+ * whatever isolation level the caller's transaction is; in a parallel query
+ * it sees what that query does.
  */
 extern uint64 ft_run_latest(FtStatement *statement, const FtArg *args);
 
