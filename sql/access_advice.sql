@@ -123,6 +123,15 @@ SELECT count(*) > 0 AS answers FROM ft.index_advice();
 SELECT count(*) > 0 AS answers FROM ft.scan_advice();
 ROLLBACK;
 
+-- In a query that could have parallel workers.
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT count(*) > 0 AS rows, (SELECT count(*) > 0 FROM ft.scan_advice()) AS answers FROM pg_class;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+
 -- Who may.
 CREATE ROLE advice_watcher;
 GRANT pg_monitor TO advice_watcher;
