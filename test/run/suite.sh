@@ -142,8 +142,8 @@ show_pg_regress()
     fi
 }
 
-# Arguments: title, make variables of the kinds that are not to run, then
-# the variable and the tests.
+# Arguments: title, make variables of the kinds that are not to run, and others;
+# then the variable and the tests.
 run_pg_regress()
 {
     local title=$1 off=$2 variable=$3 dir=$4 instance=$5 status=0
@@ -157,10 +157,11 @@ run_pg_regress()
         show_pg_regress "$WORK/tree/$dir" "$WORK/tree/$instance"
 }
 
+# Arguments: further variables for make.
 run_sql()
 {
     # shellcheck disable=SC2046
-    run_pg_regress "pg_regress tests" "ISOLATION= TAP_TESTS=" REGRESS . tmp_check_sql \
+    run_pg_regress "pg_regress tests" "ISOLATION= TAP_TESTS= $*" REGRESS . tmp_check_sql \
         $(selected $(make_list REGRESS))
 }
 

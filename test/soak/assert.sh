@@ -4,7 +4,8 @@
 # watches itself: the same version, built from Debian's sources with
 # assertions, in which memory that was freed is overwritten, memory contexts
 # are checked for writes past the end of a chunk, and resources that a
-# transaction leaves behind are reported.
+# transaction leaves behind are reported.  The pg_regress tests run there once
+# more with every query in parallel mode.
 #
 # Both the server and a copy of the extension are built in the folder of the
 # run; what is installed on the machine stays as it is.
@@ -27,6 +28,9 @@ ASSERT_SIGNS='TRAP: |PANIC:  |LOG:  .*was terminated by signal'\
 '|WARNING:  .*(problem in|past chunk end)|ERROR:  .*(invalid memory alloc request|called with invalid pointer)'
 
 # Build the server in a folder.  Argument: folder.
+#
+# The name of the folder it is installed to must contain "postgres": else the
+# libraries go where Debian's patches have them, to the installed server's.
 build_assert_server()
 {
     local configure=(--enable-cassert --enable-debug --enable-tap-tests --enable-nls
@@ -43,7 +47,7 @@ build_assert_server()
         make -s install
         for module in $2; do
             make -s -C "contrib/$module" install
-        done' bash "$1" "$1/server" "$ASSERT_CONTRIB" "${configure[@]}"
+        done' bash "$1" "$1/postgresql" "$ASSERT_CONTRIB" "${configure[@]}"
 }
 
 # pgTAP is SQL alone: that of the packaged server serves.  Argument: sharedir
@@ -119,6 +123,42 @@ judge_assert_log()
     done
 }
 
+# Run pg_regress tests and look through the log of their server.  Where all is
+# well pg_regress removes that, so it gets a second name as soon as it is there.
+# Arguments: folder, function that runs the tests, their name, and where their
+# log may be: in 15, since 16.
+run_and_judge()
+{
+    local folder=$1 run=$2 name=$3 keeper
+
+    shift 3
+    rm -f "$@"
+    (
+        until [ -e "$folder/$run.log" ]; do
+            sleep 0.1
+            for log in "$@"; do
+                ln "$log" "$folder/$run.log" 2> /dev/null || true
+            done
+        done
+    ) &
+    keeper=$!
+    "$run"
+    kill $keeper 2> /dev/null || true
+    wait $keeper || true
+    judge_assert_log "$name" "$folder/$run.log"
+}
+
+# All queries in parallel mode, in workers where that may be: what is labelled
+# PARALLEL SAFE or RESTRICTED must be able to run there.
+run_sql_parallel()
+{
+    local setting=debug_parallel_query
+
+    [ "$PG_MAJOR" -gt 15 ] || setting=force_parallel_mode
+    as_user tee "$WORK/assert/parallel.conf" <<< "$setting = regress" > /dev/null
+    run_sql "EXTRA_REGRESS_OPTS=--temp-config=$WORK/assert/parallel.conf"
+}
+
 soak_assert()
 {
     local folder=$WORK/assert packaged script log
@@ -136,17 +176,19 @@ soak_assert()
     mkdir "$folder"
     say "building a server with assertions (about 10 minutes)"
     check "build of the server" build_assert_server "$folder"
-    PG_CONFIG=$folder/server/bin/pg_config
-    PG_BINDIR=$folder/server/bin
+    PG_CONFIG=$folder/postgresql/bin/pg_config
+    PG_BINDIR=$folder/postgresql/bin
     is_server "$PG_CONFIG" || return 0
     check "build and install of the extension" install_beside "$folder/tree"
     check "pgTAP" install_pgtap "$packaged"
 
     ASSERT_LOGS=0
-    run_sql
-    judge_assert_log "pg_regress tests" "$WORK/tree/tmp_check_sql/log/postmaster.log"
-    run_isolation
-    judge_assert_log "isolation specs" "$WORK/tree/tmp_check_isolation/log/postmaster.log"
+    run_and_judge "$folder" run_sql "pg_regress tests" \
+        "$WORK/tree/log/postmaster.log" "$WORK/tree/tmp_check_sql/log/postmaster.log"
+    run_and_judge "$folder" run_sql_parallel "pg_regress tests in parallel mode" \
+        "$WORK/tree/log/postmaster.log" "$WORK/tree/tmp_check_sql/log/postmaster.log"
+    run_and_judge "$folder" run_isolation "isolation specs" \
+        "$WORK/tree/output_iso/log/postmaster.log" "$WORK/tree/tmp_check_isolation/log/postmaster.log"
     run_tap
     for log in "$WORK/tree/tmp_check/log/"*.log; do
         if script=$(script_of "$log"); then
