@@ -168,7 +168,7 @@ look_soon(Oid dboid)
 /*
  * Wake up to so many executors of an owner that wait for work; returns how many
  * were.  *any is whether he has one at all, *room whether he might have one
- * more.
+ * more: in a place that is free, or of somebody who has nothing to do.
  */
 static int64
 wake_waiting_executors(Oid dboid, Oid owner, int64 wanted, bool *any, bool *room)
@@ -194,6 +194,8 @@ wake_waiting_executors(Oid dboid, Oid owner, int64 wanted, bool *any, bool *room
 			*room = true;
 		else if (executor->dboid == dboid && executor->owner == owner)
 			*any = true;
+		else if (executor->process.state == FT_WORKER_SLEEPING)
+			*room = true;
 	}
 	LWLockRelease(ft_shared->lock);
 	return woken;

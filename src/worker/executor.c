@@ -182,6 +182,7 @@ publish_idle(FtExecutor *self)
 {
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	self->slot->process.state = FT_WORKER_SLEEPING;
+	self->slot->idle_since = self->idle_since;
 	LWLockRelease(ft_shared->lock);
 }
 

@@ -9,6 +9,10 @@
  * are busy and something is due: an idle one is woken instead.  A scheduler
  * that finds no place says so in its slot and is woken when an executor leaves.
  *
+ * Who has no work makes place: at once for an owner without an executor, after
+ * a moment for one that could use a further one.  Who has work makes place for
+ * the former only.
+ *
  * What is due for an owner may not be there to be done: somebody has the
  * execution's row locked, for as long as he likes.  An executor that found
  * nothing makes its owner rest for a while, or one would be started after the
@@ -34,6 +38,13 @@
 
 /* Executors that leave wake those that wait for a place; this is the net. */
 #define NO_PLACE_RETRY_MS	5000
+
+/*
+ * Whoever has been without work for so long is not waited with for more when
+ * the executors of others are too few: starting one anew costs more than a
+ * short wait.
+ */
+#define IDLE_KEPT_MS		1000
 
 /* A step that has taken so long may take much longer. */
 #define LONG_STEP_MS		2000
@@ -130,6 +141,35 @@ rouse_executors(Oid dboid)
 	}
 }
 
+/*
+ * Have one that has been without work for so long leave: of these, the one that
+ * has for longest, and one at a time.  The caller holds the lock.
+ */
+static void
+dismiss_idle(int idle_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	FtExecutorSlot *longest = NULL;
+
+	for (int i = 0; i < ft_shared->max_executors; i++)
+	{
+		FtExecutorSlot *executor = &ft_shared->executors[i];
+
+		if (executor->process.state != FT_WORKER_SLEEPING)
+			continue;
+		if (executor->leave)
+			return;
+		if (TimestampDifferenceExceeds(executor->idle_since, now, idle_ms) &&
+			(longest == NULL || executor->idle_since < longest->idle_since))
+			longest = executor;
+	}
+	if (longest != NULL)
+	{
+		longest->leave = true;
+		SetLatch(longest->process.latch);
+	}
+}
+
 /* Start the process for a slot that was assigned. */
 static bool
 launch_executor(FtDatabaseSlot *slot, const FtWorkerOrder *order)
@@ -180,6 +220,8 @@ start_executor(FtDatabaseSlot *slot, Oid owner, bool further)
 		return true;
 	}
 	index = assign_executor(slot->dboid, owner, &order);
+	if (index < 0)
+		dismiss_idle(n > 0 ? IDLE_KEPT_MS : 0);
 	LWLockRelease(ft_shared->lock);
 	return index >= 0 && launch_executor(slot, &order);
 }
@@ -235,6 +277,8 @@ ft_pool_start_alone(FtDatabaseSlot *slot, Oid owner, TimestampTz now, TimestampT
 			order.alone = ft_shared->executors[index].alone = true;
 			ft_shared->suspect_worker = order.worker_id;
 		}
+		else
+			dismiss_idle(0);
 		slot->waits_for_executor = index < 0;
 	}
 	LWLockRelease(ft_shared->lock);
