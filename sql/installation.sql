@@ -129,3 +129,80 @@ RESET ROLE;
 DELETE FROM ft.orchestration_executions;
 REVOKE ALL ON SCHEMA ft FROM regress_ft_carol;
 DROP ROLE regress_ft_carol;
+
+-- where the name of an owner is one role's and the OID another's
+CREATE ROLE regress_ft_alice LOGIN;
+GRANT USAGE ON SCHEMA ft TO regress_ft_alice;
+CREATE VIEW pg_temp.owned AS
+SELECT 'execution' AS what, owner, pg_get_userbyid(owner_oid) AS role_of_oid FROM ft.orchestration_executions
+UNION ALL
+SELECT 'task', NULL, pg_get_userbyid(owner_oid) FROM ft.orchestration_tasks
+UNION ALL
+SELECT 'definition', owner, pg_get_userbyid(owner_oid) FROM ft.orchestrations;
+-- what is made here is at home, a definition by itself as well
+DELETE FROM ft.installations;
+SET ROLE regress_ft_alice;
+SELECT ft.define_orchestration('owned', '[{"name": "a"}]') IS NOT NULL AS defined;
+RESET ROLE;
+SELECT count(*), bool_and(owners_settled) AS owners_settled FROM ft.installations;
+SET ROLE regress_ft_alice;
+SELECT ft.start('owned') IS NOT NULL AS started;
+RESET ROLE;
+-- made in this cluster: the role was renamed, and its name is another's by now
+ALTER ROLE regress_ft_alice RENAME TO regress_ft_carol;
+CREATE ROLE regress_ft_alice LOGIN;
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+-- as in a clone of another database of it
+ALTER ROLE regress_ft_carol RENAME TO regress_ft_bob;
+ALTER ROLE regress_ft_alice RENAME TO regress_ft_carol;
+UPDATE ft.installations SET database_oid = 1;
+SELECT ft.paused_reason();
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+-- from another cluster: the OID is another role's here
+UPDATE ft.installations SET system_identifier = 42;
+UPDATE ft.orchestration_executions SET owner = 'regress_ft_carol';
+UPDATE ft.orchestrations SET owner = 'regress_ft_carol';
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+-- whose role is not here: nobody's, also when that is settled once more
+UPDATE ft.installations SET system_identifier = 42;
+UPDATE ft.orchestration_executions SET owner = 'regress_ft_dave';
+UPDATE ft.orchestrations SET owner = 'regress_ft_dave';
+SELECT ft.adopt();
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+SELECT parked_reason, (ft.scheduler_tick()).owners_due FROM ft.orchestration_executions;
+SELECT parked_reason FROM ft.orchestration_executions;
+-- until the role is made
+CREATE ROLE regress_ft_dave LOGIN;
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+-- what another cluster has ended nobody need adopt; but its OIDs are none of ours
+UPDATE ft.orchestration_executions SET status = 'CANCELLED', finished_at = now(), owner_oid = 'regress_ft_bob'::regrole;
+UPDATE ft.orchestration_tasks SET due_at = NULL, owner_oid = 'regress_ft_bob'::regrole;
+UPDATE ft.orchestrations SET owner_oid = 'regress_ft_bob'::regrole;
+UPDATE ft.installations SET system_identifier = 42;
+SELECT ft.paused_reason() IS NULL AS not_paused;
+BEGIN;
+SELECT ft.submit('SELECT 1') AS e \gset
+SELECT count(*), bool_or(owners_settled) AS owners_settled FROM ft.installations;
+DELETE FROM ft.orchestration_executions WHERE execution_id = :'e';
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+SELECT count(*), bool_or(owners_settled) AS owners_settled FROM ft.installations;
+ROLLBACK;
+-- the same beside what is at home already
+INSERT INTO ft.installations SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()), now()
+  FROM pg_control_system();
+SELECT ft.submit('SELECT 1') AS e \gset
+SELECT count(*), bool_or(owners_settled) AS owners_settled FROM ft.installations;
+DELETE FROM ft.orchestration_executions WHERE execution_id = :'e';
+SELECT ft.adopt();
+SELECT * FROM pg_temp.owned;
+DELETE FROM ft.orchestration_executions;
+SELECT ft.drop_orchestration('owned');
+DROP VIEW pg_temp.owned;
+REVOKE ALL ON SCHEMA ft FROM regress_ft_bob;
+DROP ROLE regress_ft_bob, regress_ft_carol, regress_ft_dave;

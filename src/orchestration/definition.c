@@ -24,6 +24,7 @@
 #include "errors.h"
 #include "orchestration/definition.h"
 #include "orchestration/execution.h"
+#include "orchestration/installation.h"
 #include "uuid.h"
 
 PG_FUNCTION_INFO_V1(ft_define_orchestration);
@@ -116,6 +117,7 @@ ft_define_orchestration(PG_FUNCTION_ARGS)
 	(void) ft_definition_check(PG_GETARG_JSONB_P(1));
 
 	ft_engine_enter(&engine);
+	ft_installation_settle_in();
 	*orchestration_id = add_version(engine.caller, name, PG_GETARG_DATUM(1),
 									PG_ARGISNULL(2) ? FT_NULL : FT_VALUE(PG_GETARG_DATUM(2)));
 	ft_engine_leave(&engine);

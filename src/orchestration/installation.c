@@ -10,10 +10,18 @@
  * place now: ft.adopt().
  *
  * A database is at home where its row is the only one.  That row is written by
- * the first execution that is made with nothing unfinished beside it, and not
- * when the extension is created: so a restore in progress is away from home
+ * the first execution or definition that is made with nothing unfinished beside
+ * it, and not when the extension is created: so a restore in progress is away from home
  * from its first row on, in whatever order it loads its tables, and whatever
  * the clocks of the two servers say.
+ *
+ * An owner is a name and an OID, and where they do not go together ft.adopt()
+ * settles which of them counts.  In the cluster where the rows were made it is
+ * the OID: a role may have been renamed, and its name be another's by now.  The
+ * OIDs of another cluster say nothing here, whoever has them, and it is the
+ * name; of an owner who is not here the OID is forgotten, or it would be taken
+ * for one of ours later.  Where rows of another cluster stay behind that nobody
+ * has adopted, owners_settled says that there are such.
  *
  * Locking: ft.adopt() locks the executions that it gives an owner, or takes
  * running steps of back, then the definitions.
@@ -65,9 +73,17 @@ FT_STATEMENT(settle_in,
 			 " (DELETE FROM ft.installations"
 			 "   WHERE ctid = ANY (ARRAY(SELECT ctid FROM ft.installations"
 			 "                            WHERE " ELSEWHERE " AND EXISTS (SELECT FROM settled)"
+			 "                              FOR UPDATE SKIP LOCKED))"
+			 "  RETURNING system_identifier = $1 AND owners_settled AS owners_settled),"
+			 " unsettled AS"
+			 " (UPDATE ft.installations SET owners_settled = false"
+			 "   WHERE ctid = ANY (ARRAY(SELECT ctid FROM ft.installations"
+			 "                            WHERE " HERE
+			 "                              AND EXISTS (SELECT FROM left_behind WHERE NOT owners_settled)"
 			 "                              FOR UPDATE SKIP LOCKED))) "
-			 "INSERT INTO ft.installations (system_identifier, database_oid, adopted_at)"
-			 " SELECT $1, $2, $3 FROM settled"
+			 "INSERT INTO ft.installations (system_identifier, database_oid, adopted_at, owners_settled)"
+			 " SELECT $1, $2, $3, NOT EXISTS (SELECT FROM left_behind WHERE NOT owners_settled)"
+			 "   FROM settled"
 			 "  WHERE NOT EXISTS (SELECT FROM ft.installations WHERE " HERE ")"
 			 " ON CONFLICT DO NOTHING",
 			 INT8OID, OIDOID, TIMESTAMPTZOID);
@@ -77,10 +93,16 @@ FT_STATEMENT(insert_installation,
 			 " VALUES ($1, $2, $3)",
 			 INT8OID, OIDOID, TIMESTAMPTZOID);
 
+/* Were all rows made in this cluster? */
+FT_STATEMENT(all_of_this_cluster,
+			 "SELECT coalesce(bool_and(system_identifier = $1 AND owners_settled), false)"
+			 "  FROM ft.installations",
+			 INT8OID);
+
 /*
- * By name where a role of that name is here; else by OID, if the rows were
- * made here, which means that the role was renamed.  Where the role has used
- * an idempotency key under its new name as well, the later execution has it.
+ * By OID, if the rows were made in this cluster, and else by name.  Where a
+ * role that was renamed has used an idempotency key under its new name as well,
+ * the later execution has it.
  */
 FT_STATEMENT(settle_owners,
 			 "WITH owned AS MATERIALIZED"
@@ -89,8 +111,8 @@ FT_STATEMENT(settle_owners,
 			 " role AS"
 			 " (SELECT execution_id, idempotency_key, owned.parked_reason IS NOT NULL AS was_parked,"
 			 "         owned.owner, owned.owner_oid,"
-			 "         coalesce(by_name.oid, by_oid.oid) AS oid,"
-			 "         coalesce(by_name.rolname, by_oid.rolname) AS rolname"
+			 "         coalesce(by_oid.oid, by_name.oid) AS oid,"
+			 "         coalesce(by_oid.rolname, by_name.rolname) AS rolname"
 			 "    FROM owned"
 			 "    LEFT JOIN pg_authid AS by_name ON by_name.rolname = owned.owner"
 			 "    LEFT JOIN pg_authid AS by_oid ON by_oid.oid = owned.owner_oid AND $1),"
@@ -110,8 +132,8 @@ FT_STATEMENT(settle_definitions,
 			 "UPDATE ft.orchestrations AS orchestration"
 			 "   SET owner = role.rolname, owner_oid = role.oid"
 			 "  FROM (SELECT orchestration_id,"
-			 "               coalesce(by_name.oid, by_oid.oid) AS oid,"
-			 "               coalesce(by_name.rolname, by_oid.rolname) AS rolname"
+			 "               coalesce(by_oid.oid, by_name.oid) AS oid,"
+			 "               coalesce(by_oid.rolname, by_name.rolname) AS rolname"
 			 "          FROM ft.orchestrations AS owned"
 			 "          LEFT JOIN pg_authid AS by_name ON by_name.rolname = owned.owner"
 			 "          LEFT JOIN pg_authid AS by_oid ON by_oid.oid = owned.owner_oid AND $1"
@@ -121,6 +143,11 @@ FT_STATEMENT(settle_definitions,
 			 "   AND role.oid IS NOT NULL"
 			 "   AND (orchestration.owner, orchestration.owner_oid) <> (role.rolname, role.oid)",
 			 BOOLOID);
+#define FORGET_OIDS(table_) \
+	"UPDATE " table_ " SET owner_oid = 0" \
+	" WHERE owner_oid <> 0 AND NOT EXISTS (SELECT FROM pg_authid WHERE rolname = owner)"
+FT_STATEMENT_NOARGS(forget_oids_of_executions, FORGET_OIDS("ft.orchestration_executions"));
+FT_STATEMENT_NOARGS(forget_oids_of_definitions, FORGET_OIDS("ft.orchestrations"));
 FT_STATEMENT_NOARGS(settle_tasks,
 					"UPDATE ft.orchestration_tasks AS task"
 					"   SET owner_oid = execution.owner_oid"
@@ -196,14 +223,23 @@ ft_installation_still_own(void)
 	ft_engine_leave(&engine);
 }
 
+static bool
+oids_count(void)
+{
+	ft_run(&all_of_this_cluster,
+		   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier()))));
+	return ft_column_bool(0, 1);
+}
+
 /*
  * Give each execution a role of this cluster, and each definition; returns how
  * many executions had another.
  */
 static int64
-settle_owners_and_steps(bool made_here)
+settle_owners_and_steps(void)
 {
-	uint64		n = ft_run(&settle_owners, FT_ARGS(FT_VALUE(BoolGetDatum(made_here))));
+	bool		by_oid = oids_count();
+	uint64		n = ft_run(&settle_owners, FT_ARGS(FT_VALUE(BoolGetDatum(by_oid))));
 	pg_uuid_t  *parked = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	int			nparked = 0;
 
@@ -212,8 +248,12 @@ settle_owners_and_steps(bool made_here)
 		if (ft_column_bool(row, 2))
 			parked[nparked++] = ft_column_uuid(row, 1);
 	}
+	if (!by_oid)
+		ft_run(&forget_oids_of_executions, NULL);
 	ft_run(&settle_tasks, NULL);
-	ft_run(&settle_definitions, FT_ARGS(FT_VALUE(BoolGetDatum(made_here))));
+	ft_run(&settle_definitions, FT_ARGS(FT_VALUE(BoolGetDatum(by_oid))));
+	if (!by_oid)
+		ft_run(&forget_oids_of_definitions, NULL);
 	/* the steps of what was parked are due again */
 	for (int i = 0; i < nparked; i++)
 		ft_ready_recount(&parked[i], GetCurrentTimestamp());
@@ -231,7 +271,7 @@ ft_adopt(PG_FUNCTION_ARGS)
 
 	ft_engine_enter(&engine);
 	made_here = !away_from_home(&executions);
-	settled = settle_owners_and_steps(made_here);
+	settled = settle_owners_and_steps();
 	if (!made_here)
 	{
 		ft_step_take_back(GetCurrentTimestamp());

@@ -20,7 +20,7 @@ extern char *ft_installation_paused_reason(void);
  */
 extern void ft_installation_still_own(void);
 
-/* Inside the engine, before an execution is made: note where, if need be. */
+/* Inside the engine, before an execution or a definition is made: note where, if need be. */
 extern void ft_installation_settle_in(void);
 
 /* Inside the engine: an error where there is such a reason. */
