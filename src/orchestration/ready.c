@@ -68,13 +68,7 @@ FT_STATEMENT(release_successors_of,
 			 "       due_at = CASE WHEN NOT ended.goes_on THEN NULL"
 			 "                     WHEN task.unmet = ended.met THEN $3 + coalesce(task.sleep, '0')"
 			 "                     ELSE " WAITS_UNTIL_NOW " END"
-			 "  FROM (SELECT (SELECT task_id FROM ft.orchestration_tasks AS next"
-			 "                 WHERE next.execution_id = needed.execution_id AND next.task_name = successor),"
-			 "               count(DISTINCT needed.task_id)::integer,"
-			 "               bool_and(($2)[array_position($1, needed.task_id)])"
-			 "          FROM ft.orchestration_tasks AS needed, unnest(needed.successors) AS successor"
-			 "         WHERE needed.task_id = ANY ($1)"
-			 "         GROUP BY 1) AS ended (successor_id, met, goes_on)"
+			 "  FROM " FT_WHAT_DEPENDED("")
 			 " WHERE task.task_id = ended.successor_id AND task.status = 'PENDING'"
 			 " RETURNING task.task_id, coalesce(task.due_at <= $3 AND task.execution_mode <> 'external', false),"
 			 "           coalesce(task.due_at > $3, false), task.execution_id, " FT_IS_SHORT("task"),

@@ -40,6 +40,20 @@
 	"     WHERE started.execution_id = " task_ ".child_execution_id AND NOT started.parent_told))"
 
 /*
+ * The tasks that depend on some that have ended, on how many of these, and
+ * whether their execution goes on: $1 are those that have ended, in the order
+ * of their keys, and $2 whether the execution of each goes on.
+ */
+#define FT_WHAT_DEPENDED(limit_) \
+	"(SELECT (SELECT task_id FROM ft.orchestration_tasks AS next" \
+	"          WHERE next.execution_id = needed.execution_id AND next.task_name = successor)," \
+	"        count(DISTINCT needed.task_id)::integer," \
+	"        bool_and(($2)[width_bucket(needed.task_id, $1)])" \
+	"   FROM ft.orchestration_tasks AS needed, unnest(needed.successors) AS successor" \
+	"  WHERE needed.task_id = ANY ($1)" \
+	"  GROUP BY 1" limit_ ") AS ended (successor_id, met, goes_on)"
+
+/*
  * A task has ended: tell those that depend on it, or the task that it is a
  * child of.  Returns how many may be started now, and the first of them.
  */
@@ -50,8 +64,8 @@ extern int	ft_ready_successors(const pg_uuid_t *execution_id, const char *task_n
 extern bool ft_ready_may_be_child(const char *task_name);
 
 /*
- * The same for several tasks, none of them a child: arrays of their ids, and of
- * whether the execution of each goes on.  Returns a row for each task that this
+ * The same for several tasks, none of them a child: arrays of their ids, in
+ * order, and of whether the execution of each goes on.  Returns a row for each task that this
  * concerns: its id, whether it may be started now, or is due later, its
  * execution, and whether it is short.
  */

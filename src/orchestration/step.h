@@ -9,6 +9,7 @@
 #define FT_STEP_H
 
 #include "compat.h"
+#include "engine.h"
 #include "nodes/pg_list.h"
 #include "orchestration/execution.h"
 #include "orchestration/step_data.h"
@@ -123,6 +124,14 @@ extern List *ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now,
  */
 extern FtStepClaim *ft_step_claim_successor(const pg_uuid_t *execution_id, const char *name,
 											TimestampTz now, MemoryContext context);
+
+/*
+ * The same for short ones that depend on tasks that have just ended, while they
+ * wait for nothing else: arguments as of ft_ready_successors_of(), which is for
+ * the others and comes after.  *met is how much of what they waited for that is.
+ */
+extern List *ft_step_start_successors(FtArg task_ids, FtArg go_on, TimestampTz now,
+									  MemoryContext context, int *met);
 
 /* The error of a step that is not this session's any more. */
 pg_noreturn extern void ft_step_report_taken_over(const FtStepClaim *claim);

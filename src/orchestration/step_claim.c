@@ -122,6 +122,19 @@ FT_STATEMENT(claim_successor,
 			 "   AND task.execution_mode <> 'external' AND task.suspicion IS NULL"
 			 "   AND ($8 IS NULL OR task.queue <> ALL ($8))" CLAIMED,
 			 UUIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID, TEXTARRAYOID);
+
+/* What became due could be started at once: one update does for both. */
+FT_STATEMENT(start_successors,
+			 "UPDATE ft.orchestration_tasks AS task" SET_CLAIMED("$3", "$4", "$5", "$6", "$7") ","
+			 "       unmet = 0, not_before = NULL, wait_until = NULL"
+			 "  FROM " FT_WHAT_DEPENDED(" ORDER BY 1 LIMIT " CppAsString2(BATCH))
+			 " WHERE task.task_id = ended.successor_id AND ended.goes_on"
+			 "   AND task.status = 'PENDING' AND task.unmet = ended.met AND task.sleep IS NULL"
+			 "   AND task.suspicion IS NULL AND task.execution_mode = 'transactional'"
+			 "   AND " FT_IS_SHORT("task")
+			 "   AND ($8 IS NULL OR task.queue <> ALL ($8))" CLAIMED ", ended.met",
+			 UUIDARRAYOID, BOOLARRAYOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID, INT8OID,
+			 TEXTARRAYOID);
 FT_STATEMENT(claim_of_execution,
 			 "WITH candidate AS MATERIALIZED"
 			 " (SELECT task_id FROM ft.orchestration_tasks"
@@ -593,22 +606,15 @@ ft_step_claim_task(const pg_uuid_t *task_id, TimestampTz now, MemoryContext cont
 	return read_claim(0, now, context);
 }
 
-List *
-ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now, MemoryContext context)
+/* The last result: claims of what has just become due. */
+static List *
+read_claims(uint64 n, TimestampTz now, MemoryContext context)
 {
 	List	   *claims = NIL;
-	uint64		claimed;
 
-	if (n == 0 || !ft_owners_settled())
-		return NIL;
-	claimed = ft_run(&claim_tasks,
-					 FT_ARGS(FT_ARRAY(task_ids, NULL, n, UUIDOID),
-							 FT_TIME(now), FT_TEXT(running_status()),
-							 FT_VALUE(Int32GetDatum(MyProcPid)),
-							 epoch_argument(), worker_argument(), limited_argument()));
-	if (claimed > 0)
+	if (n > 0)
 		ft_queue_moves_on();
-	for (uint64 row = 0; row < claimed; row++)
+	for (uint64 row = 0; row < n; row++)
 	{
 		FtStepClaim *claim = read_claim(row, now, context);
 		MemoryContext caller = MemoryContextSwitchTo(context);
@@ -631,6 +637,37 @@ ft_step_claim_successor(const pg_uuid_t *execution_id, const char *name, Timesta
 		return NULL;
 	ft_queue_moves_on();
 	return read_claim(0, now, context);
+}
+
+List *
+ft_step_claim_tasks(Datum *task_ids, int n, TimestampTz now, MemoryContext context)
+{
+	if (n == 0 || !ft_owners_settled())
+		return NIL;
+	return read_claims(ft_run(&claim_tasks,
+							  FT_ARGS(FT_ARRAY(task_ids, NULL, n, UUIDOID), FT_TIME(now),
+									  FT_TEXT(running_status()),
+									  FT_VALUE(Int32GetDatum(MyProcPid)),
+									  epoch_argument(), worker_argument(), limited_argument())),
+					   now, context);
+}
+
+List *
+ft_step_start_successors(FtArg task_ids, FtArg go_on, TimestampTz now, MemoryContext context,
+						 int *met)
+{
+	uint64		n;
+
+	*met = 0;
+	if (!ft_owners_settled())
+		return NIL;
+	n = ft_run(&start_successors,
+			   FT_ARGS(task_ids, go_on, FT_TIME(now), FT_TEXT(running_status()),
+					   FT_VALUE(Int32GetDatum(MyProcPid)),
+					   epoch_argument(), worker_argument(), limited_argument()));
+	for (uint64 row = 0; row < n; row++)
+		*met += ft_column_int32(row, 13);
+	return read_claims(n, now, context);
 }
 
 typedef struct ExecutionSought

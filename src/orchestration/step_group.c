@@ -227,17 +227,40 @@ tell_of_ends(const FtExecutionRecord *counts, int n)
 	}
 }
 
+static void
+remember(const StepGroup *group, List **list, FtStepClaim *claim)
+{
+	MemoryContext caller = MemoryContextSwitchTo(group->context);
+
+	*list = lappend(*list, claim);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+remember_all(StepGroup *group, List *claims)
+{
+	ListCell   *cell;
+
+	foreach(cell, claims)
+		remember(group, &group->claimed, lfirst(cell));
+}
+
 /*
- * Release what depends on those members that are no children; returns how many
- * tasks that concerns, which are the last result.
+ * Tell what depends on those members that are no children: start short ones
+ * that wait for nothing else, and release the others; returns how many of these
+ * there are, which are the last result.
  */
 static uint64
-release_successors(const FtStepRecord *members, int n, const FtExecutionRecord *counts,
-				   TimestampTz now)
+release_successors(StepGroup *group, const FtStepRecord *members, int n,
+				   const FtExecutionRecord *counts, TimestampTz now)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * n);
 	Datum	   *go_on = palloc(sizeof(Datum) * n);
+	FtArg		ended;
+	FtArg		ended_go_on;
 	int			needed = 0;
+	int			successors = 0;
+	int			met;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -245,17 +268,20 @@ release_successors(const FtStepRecord *members, int n, const FtExecutionRecord *
 			continue;
 		ids[needed] = UUIDPGetDatum(&members[i].claim->task_id);
 		go_on[needed++] = BoolGetDatum(counts[members[i].execution].counted.goes_on);
+		successors += members[i].successors;
 	}
 	if (needed == 0)
 		return 0;
-	return ft_ready_successors_of(FT_ARRAY(ids, NULL, needed, UUIDOID),
-								  FT_ARRAY(go_on, NULL, needed, BOOLOID), now);
+	ended = FT_ARRAY(ids, NULL, needed, UUIDOID);
+	ended_go_on = FT_ARRAY(go_on, NULL, needed, BOOLOID);
+	remember_all(group, ft_step_start_successors(ended, ended_go_on, now, group->context, &met));
+	return met == successors ? 0 : ft_ready_successors_of(ended, ended_go_on, now);
 }
 
 /*
- * Which of the released tasks to go on with: short ones, up to a limit, and of
- * each execution one of another kind.  Returns how many; *due is how many there
- * are.
+ * Which of the released tasks to go on with: further short ones, up to a limit,
+ * and of each execution one of another kind.  Returns how many; *due is how many
+ * there are.
  */
 static int
 choose_successors(uint64 released, Datum *ids, int *due)
@@ -294,15 +320,6 @@ choose_successors(uint64 released, Datum *ids, int *due)
 	return chosen;
 }
 
-static void
-remember(const StepGroup *group, List **list, FtStepClaim *claim)
-{
-	MemoryContext caller = MemoryContextSwitchTo(group->context);
-
-	*list = lappend(*list, claim);
-	MemoryContextSwitchTo(caller);
-}
-
 /* Children tell their parent, and that whoever depends on it, one by one. */
 static void
 release_parents(StepGroup *group, const FtStepRecord *members, int n,
@@ -331,14 +348,12 @@ go_on(StepGroup *group, const FtStepRecord *members, int n, const FtExecutionRec
 	List	   *claimed;
 	int			chosen;
 	int			due;
-	ListCell   *cell;
 
 	release_parents(group, members, n, counts, now);
-	released = release_successors(members, n, counts, now);
+	released = release_successors(group, members, n, counts, now);
 	chosen = choose_successors(released, ids, &due);
 	claimed = ft_step_claim_tasks(ids, chosen, now, group->context);
-	foreach(cell, claimed)
-		remember(group, &group->claimed, lfirst(cell));
+	remember_all(group, claimed);
 	due -= list_length(claimed);
 	if (due > 0)
 		ft_wake_executor_at_commit(GetSessionUserId(), due);

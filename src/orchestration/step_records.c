@@ -41,7 +41,7 @@ FT_STATEMENT(end_tasks,
 			 "   SET status = ($3)[" TASK_PLACE "], result = ($4)[" TASK_PLACE "], completed_at = $5,"
 			 "       completion_order = ($6)[" TASK_PLACE "], failures = 0"
 			 " WHERE task_id = ANY ($1) AND attempt = ($2)[" TASK_PLACE "] AND status = 'RUNNING'"
-			 " RETURNING " TASK_PLACE ", has_successors",
+			 " RETURNING " TASK_PLACE ", has_successors, cardinality(successors)",
 			 UUIDARRAYOID, INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID);
 
 /* By execution, and those of one in the order in which they were run. */
@@ -180,7 +180,12 @@ write_tasks(FtStepRecord *members, int n, const FtExecutionRecord *counts, Times
 								FT_ARRAY(orders, no_order, n, INT8OID))) != n)
 		report_group_ended();
 	for (int row = 0; row < n; row++)
-		members[ft_column_int32(row, 1) - 1].has_successors = ft_column_bool(row, 2);
+	{
+		FtStepRecord *member = &members[ft_column_int32(row, 1) - 1];
+
+		member->has_successors = ft_column_bool(row, 2);
+		member->successors = ft_column_int32(row, 3);
+	}
 }
 
 int

@@ -18,7 +18,8 @@ typedef struct FtStepRecord
 	int			turn;			/* in which it was run */
 	int			execution;		/* index of what is counted */
 	int			place;			/* among those of its execution that completed */
-	bool		has_successors;
+	bool		has_successors; /* a child, its parent */
+	int			successors;		/* how many depend on it by name */
 } FtStepRecord;
 
 /* What such steps add to one execution, and how it stands then. */
