@@ -14,13 +14,13 @@
  * advisory locks of the transaction and deferred constraints last until the
  * commit.
  *
- * The records of all steps are written together, see step_records.c.  Short steps that this makes due are claimed, and run in the same
- * transaction, and so on as long as there is room: so a chain of short steps
- * may be one commit.  By then the transaction has the rows of their executions,
- * which others may want: a branch of them that ends elsewhere, or somebody who
- * cancels one.  As soon as anybody waits for it, nothing more is begun.  Who has
- * what such a step wants, and waits himself for the group, waits no longer than
- * a short step may take.
+ * The records of all steps are written together, see step_records.c.  Short
+ * steps that this makes due are claimed, and run in the same transaction, and so
+ * on as long as there is room: so a chain of short steps may be one commit.  By
+ * then the transaction has the rows of their executions, which others may want:
+ * a branch of them that ends elsewhere, or somebody who cancels one.  As soon as
+ * anybody waits for it, nothing more is begun.  Who has what such a step wants,
+ * and waits himself for the group, waits no longer than a short step may take.
  *
  * Locking: the executions' rows by key, then the tasks', then those of the
  * tasks that depend on them.  What is run later is of the same executions.
