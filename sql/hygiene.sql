@@ -173,6 +173,34 @@ SELECT signature AS not_volatile, provolatile, proparallel FROM member_function
  WHERE provolatile <> 'v'
  ORDER BY 1;
 
+-- What is not PARALLEL UNSAFE calls nothing that is, and can be called while the
+-- server is in parallel mode, which has no subtransactions and no settings.
+SELECT m.signature AS safer_than_what_it_calls, d.refobjid::regprocedure
+  FROM member_function AS m
+  JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = m.oid AND d.refclassid = 'pg_proc'::regclass
+  JOIN pg_proc AS p ON p.oid = d.refobjid
+ WHERE m.proparallel <> 'u' AND p.proparallel = 'u'
+ ORDER BY 1;
+CREATE TEMPORARY TABLE fails_in_parallel_mode (signature text, error text);
+DO $$
+DECLARE
+    f record;
+BEGIN
+    PERFORM set_config(name, CASE name WHEN 'max_parallel_workers_per_gather' THEN '2' ELSE 'on' END, true)
+       FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query', 'max_parallel_workers_per_gather');
+    FOR f IN SELECT m.signature, m.oid::regproc AS name FROM member_function AS m JOIN pg_proc AS p ON p.oid = m.oid
+              WHERE p.proretset AND p.proparallel <> 'u' AND p.pronargs = p.pronargdefaults ORDER BY 1
+    LOOP
+        BEGIN
+            EXECUTE format('SELECT count(*) FROM %s()', f.name);
+        EXCEPTION WHEN OTHERS THEN
+            INSERT INTO fails_in_parallel_mode VALUES (f.signature, SQLERRM);
+        END;
+    END LOOP;
+END $$;
+TABLE fails_in_parallel_mode;
+DROP TABLE fails_in_parallel_mode;
+
 -- Tables: dumped by their own rules, with a primary key.  What the recovery
 -- passes did, what was sampled, and what a rate counts is of this server alone.
 SELECT name AS not_in_extension_config FROM member_relation
