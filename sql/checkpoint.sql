@@ -62,6 +62,7 @@ SELECT ft.create_execution() AS e \gset
 SELECT ft.add_task(:'e', 'one', critical => true) AS one \gset
 SELECT ft.complete_task(:'one', NULL, ft.start_task(:'one'));
 SELECT checkpoint_number, task_progress ->> 'task_id' = :'one' AS of_task FROM ft.orchestration_checkpoints ORDER BY 1;
+SHOW session_replication_role;
 RESET session_replication_role;
 DELETE FROM ft.orchestration_executions;
 SELECT count(*) FROM ft.orchestration_checkpoints;

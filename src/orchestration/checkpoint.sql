@@ -42,8 +42,6 @@ CREATE TRIGGER checkpoint_of_critical_task
     FOR EACH ROW
     WHEN (NEW.critical)
     EXECUTE FUNCTION ft.trigger_checkpoint();
--- a role that has session_replication_role = replica relies on its checkpoints, too
-ALTER TABLE ft.orchestration_tasks ENABLE ALWAYS TRIGGER checkpoint_of_critical_task;
 
 COMMENT ON TABLE ft.orchestration_checkpoints IS
 'states that an execution can be brought back to';

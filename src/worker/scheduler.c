@@ -550,8 +550,6 @@ ft_scheduler_main(Datum main_arg)
 	ft_worker_pin_settings();
 	ft_worker_pin("search_path", "pg_catalog, pg_temp");
 	ft_worker_pin("lock_timeout", LOCK_TIMEOUT);
-	/* what belongs to an execution is removed with it by foreign keys */
-	ft_worker_pin("session_replication_role", "origin");
 
 	/*
 	 * A pass that is lost with a failed primary is made again by the new one,
