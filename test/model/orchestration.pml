@@ -290,7 +290,7 @@ inline fail_task(k, transient)
 
 #define CAN_FAIL_TASK (TASK_ON_FAIL(TASK_RUNNING) != NO && EXECUTION_ON_FAIL(execution) != NO)
 
-/* step_claim.c: ft_step_claim; begun is false where another has the execution locked */
+/* step_lane.c: ft_step_claim; begun is false where another has the execution locked */
 inline claim_step(e, k, begun)
 {
 	outdate(k + 1);
@@ -379,7 +379,7 @@ inline fail_step(e, k, transient)
 	let_go(e)
 }
 
-/* step_claim.c: ft_step_release */
+/* step_release.c: ft_step_release */
 inline release_step(e, k)
 {
 	if
