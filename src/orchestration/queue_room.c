@@ -92,7 +92,7 @@ FT_STATEMENT(remove_starts,
 #define DUE "due_at IS NOT NULL AND execution_mode <> 'external' AND suspicion IS NULL"
 #define RANK	"(- priority::integer)"
 
-/* Owners with something due in a queue; see step_claim.c for lanes. */
+/* Owners with something due in a queue; see step_lane.c for lanes. */
 FT_STATEMENT(waiting_owners,
 			 "WITH RECURSIVE owner AS ("
 			 " (SELECT owner_oid FROM ft.orchestration_tasks WHERE " DUE

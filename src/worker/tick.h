@@ -22,7 +22,7 @@ typedef struct FtTick
 	char		sql_version[32];
 	char		paused_reason[FT_SLOT_TEXT];	/* empty if not paused */
 	FtRecoveryPass pass;		/* zeros where paused */
-	List	   *owners;			/* Oids, with a compensation due */
+	List	   *owners;			/* Oids, with something due */
 	Oid			suspect_owner;	/* whose suspect runs first, by itself; or
 								 * none */
 	TimestampTz next_due;		/* DT_NOEND if nothing will be */
