@@ -299,7 +299,7 @@ SELECT ft.define_orchestration('bad', '[{"name": "a", "sleep": "-1 s"}]');
 SELECT ft.define_orchestration('bad', '[{"name": "a", "signal": ""}]');
 \set VERBOSITY default
 
-SELECT ft.drop_orchestration(name) FROM unnest('{fan,slow fan,middle,wide,loop,midway,poll,mixed}'::text[]) AS name;
+SELECT ft.drop_orchestration(name) FROM unnest('{fan,slow fan,mended,middle,wide,loop,midway,poll,mixed}'::text[]) AS name;
 DROP FUNCTION flow_invalid(), flow_fail_if(boolean);
 DROP VIEW flow_progress;
 DROP TABLE flow_ledger;

@@ -22,6 +22,7 @@ say "servers run as $WORK_USER in $WORK"
 if build_and_install strict; then
     BEFORE=$((PASSED + FAILED))
     need_for_tap
+    # shellcheck disable=SC2119
     run_sql
     run_isolation
     run_tap
