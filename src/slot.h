@@ -155,8 +155,8 @@ typedef struct FtExecutorSlot
 	TimestampTz last_tick;		/* start of the newest execution */
 	int64		executed;		/* executions of this process */
 	TimestampTz idle_since;		/* while it sleeps */
-	bool		leave;			/* somebody needs its place, or settings that it
-								 * has read at its start have changed */
+	bool		leave;			/* somebody needs its place, or settings that
+								 * it has read at its start have changed */
 	pg_uuid_t	task_id;		/* the step it is at, while one of these two
 								 * is so */
 	int			waiting_steps;	/* claimed by it and not begun */

@@ -504,7 +504,7 @@ ft_slow_statement_end_nested(const FtNestedStatement *nested, QueryDesc *query)
 	scratch.rows = query->estate->es_processed;
 	ft_slow_set_usage(&scratch, &nested->buffers, &nested->wal);
 	ft_slow_set_query(&scratch, query->sourceText, query->plannedstmt->stmt_location,
-			  query->plannedstmt->stmt_len);
+					  query->plannedstmt->stmt_len);
 	ft_slow_add_details(&scratch, query);
 	ft_slow_ring_add(&scratch);
 }

@@ -36,7 +36,8 @@ typedef struct FtCompensationsDue
 	bool		due;			/* something is, unless somebody is at it */
 	bool		suspect;		/* it may have taken the server down */
 	bool		since_start;	/* has been due since the server started */
-	TimestampTz next_due;		/* of all; what is claimed is, at the next poll */
+	TimestampTz next_due;		/* of all; what is claimed is, at the next
+								 * poll */
 } FtCompensationsDue;
 
 /*

@@ -141,7 +141,7 @@ FT_STATEMENT(remove_children,
 			 " (DELETE FROM ft.orchestration_tasks AS child"
 			 "   USING renewed WHERE child.execution_id = $1 AND child.parent_task_id = renewed.task_id"
 			 "  RETURNING child.task_id, child.task_name, child.parent_task_id),"
-			 /* which child it was that failed is all that is left of it */
+ /* which child it was that failed is all that is left of it */
 			 " told AS"
 			 " (UPDATE ft.orchestration_failures AS failure"
 			 "     SET task_id = removed.parent_task_id,"

@@ -123,7 +123,10 @@ count(const FtStepClaim *claim, bool skipped, Datum patch, TimestampTz now)
 {
 	FtArg		completed = FT_VALUE(Int32GetDatum(skipped ? 0 : 1));
 
-	/* most steps leave the state alone, and what checks it is made ready for each */
+	/*
+	 * most steps leave the state alone, and what checks it is made ready for
+	 * each
+	 */
 	return ft_run(patch == (Datum) 0 ? &count_step : &count_step_and_patch,
 				  FT_ARGS(FT_UUID(&claim->execution_id), completed,
 						  FT_TEXT(ft_step_status_after(FT_EXECUTION_COMPLETE)),

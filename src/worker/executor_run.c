@@ -283,7 +283,11 @@ ft_executor_run_group(FtExecutor *self)
 			((FtStepClaim *) lfirst(cell))->alone = true;
 		return;
 	}
-	/* the first is counted as what it all began with; some were not in the list */
+
+	/*
+	 * the first is counted as what it all began with; some were not in the
+	 * list
+	 */
 	self->executed += Max(list_length(group_done), 1) - 1;
 	foreach(cell, group_done)
 	{
