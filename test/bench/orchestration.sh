@@ -186,29 +186,45 @@ run_chains()
     await_all_done
 }
 
+# Five steps that depend on one another, declared short or not.
+define_chain()
+{
+    ask "SELECT ft.define_orchestration('chain', (SELECT jsonb_agg(jsonb_build_object('name', 's' || i, 'command', 'SELECT ' || i, 'short', $1,
+             'depends_on', CASE WHEN i = 1 THEN '[]'::jsonb ELSE jsonb_build_array('s' || i - 1) END)) FROM generate_series(1, 5) AS i))" > /dev/null
+}
+
+print_chain()
+{
+    awk -v commits="$2" -v what="$1" -v chain="$3" 'BEGIN {
+        five = 5000 / commits
+        split(chain, c, "|")
+        printf "  %s: median %.2f ms, 95 %% %.2f ms, of %d: %.2f x five commits\n", what, c[1], c[2], c[3], c[1] / five }'
+}
+
 bench_chain()
 {
-    local chains=${FT_BENCH_CHAINS:-200} commits warm cold
+    local chains=${FT_BENCH_CHAINS:-200} commits warm short cold
 
     echo "five steps, each depending on the one before, from the commit of ft.start to the last commit"
-    ask "SELECT ft.define_orchestration('chain', (SELECT jsonb_agg(jsonb_build_object('name', 's' || i, 'command', 'SELECT ' || i,
-             'depends_on', CASE WHEN i = 1 THEN '[]'::jsonb ELSE jsonb_build_array('s' || i - 1) END)) FROM generate_series(1, 5) AS i))" > /dev/null
+    define_chain false
     workers_on
     run_chains "$chains" 0.02
     warm=$(chain_latency)
     commits=$(floor 1)
+    define_chain true
+    run_chains "$chains" 0.02
+    short=$(chain_latency)
+    define_chain false
     ask "ALTER SYSTEM SET fault_tolerance.executor_idle_timeout = 0"
     ask "SELECT pg_reload_conf()" > /dev/null
     run_chains $((chains / 10)) 0.3
     cold=$(chain_latency)
     ask "ALTER SYSTEM RESET fault_tolerance.executor_idle_timeout"
     ask "SELECT pg_reload_conf()" > /dev/null
-    awk -v commits="$commits" -v warm="$warm" -v cold="$cold" 'BEGIN {
-        five = 5000 / commits
-        split(warm, w, "|"); split(cold, c, "|")
-        printf "  five commits %.2f ms\n", five
-        printf "  warm: median %.2f ms, 95 %% %.2f ms, of %d: %.2f x five commits\n", w[1], w[2], w[3], w[1] / five
-        printf "  cold (an executor has to start): median %.2f ms, 95 %% %.2f ms, of %d: %.2f x five commits\n", c[1], c[2], c[3], c[1] / five }'
+    awk -v commits="$commits" 'BEGIN { printf "  five commits %.2f ms\n", 5000 / commits }'
+    print_chain "warm" "$commits" "$warm"
+    print_chain "warm, declared short" "$commits" "$short"
+    print_chain "cold (an executor has to start)" "$commits" "$cold"
     workers_off
 }
 
