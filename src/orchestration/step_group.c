@@ -382,9 +382,10 @@ run_together(StepGroup *group, List *claims)
 	FtStepRecord *members = palloc0(sizeof(FtStepRecord) * list_length(claims));
 	int			n = run_members(group, claims, members);
 
+	/* also where all that is left is the commit: who was tried took it off */
+	ft_step_limit_begin(group->limit);
 	if (n == 0)
 		return false;
-	ft_step_limit_begin(group->limit);
 	end_members(group, members, n);
 	for (int i = 0; i < n; i++)
 	{

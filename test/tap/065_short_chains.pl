@@ -197,6 +197,24 @@ is( sql(q{SELECT count(*), count(DISTINCT execution_id), string_agg(DISTINCT sql
 all_valid();
 
 #
+# What a step has put off to the commit is under its time limit also where the
+# one after it was tried, and is to run alone.
+#
+sql(q{
+CREATE TABLE late (id int);
+CREATE FUNCTION be_late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION be_late()});
+define_chain('late', 2, 1 => 'INSERT INTO late VALUES (1)', more1 => ', "timeout": "300 ms", "max_attempts": 1',
+    2 => 'SELECT 1 / 0', more2 => ', "max_attempts": 1');
+forget();
+sql("SELECT ft.start('late')");
+await("finished_at IS NOT NULL OR status NOT IN ('PENDING', 'RUNNING') FROM ft.orchestration_executions", 'a chain that is late with its commit');
+is(sql('SELECT task_name, sqlstate FROM ft.orchestration_failures JOIN ft.orchestration_tasks USING (task_id)'),
+    's1|57014', 'has come to its limit');
+all_valid();
+
+#
 # Who waits for the execution of a step of the group does not wait for more than
 # what is under way.  The second step waits to be waited for.
 #
