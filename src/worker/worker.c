@@ -15,9 +15,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "replication/slot.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -26,6 +28,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -214,6 +217,12 @@ ft_worker_recover_from_error(MemoryContext context)
 	EmitErrorReport();
 
 	AbortCurrentTransaction();
+
+	/* What is not the transaction's, and must not outlive an error either. */
+	PortalErrorCleanup();
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
+	jit_reset_after_error();
 
 	/* In case there was no transaction that would have released them. */
 	LWLockReleaseAll();

@@ -116,6 +116,22 @@ is($node->safe_psql('postgres', "SELECT string_agg(sqlstate || ' ' || attempt, '
     '57014 1,57014 2', 'for each attempt');
 is(ledger(), 'first Ada,first Ada', 'what was committed before stays');
 
+# A loop over a cursor that has been held over a commit: the cursor is pinned.
+$node->safe_psql('postgres', q{
+CREATE PROCEDURE fails_in_loop() LANGUAGE plpgsql AS $$
+DECLARE
+    i integer;
+BEGIN
+    FOR i IN SELECT generate_series(1, 3) LOOP
+        COMMIT;
+        PERFORM 1 / (i - 2);
+    END LOOP;
+END $$});
+$execution = submit('CALL public.fails_in_loop()', ', max_attempts => 1');
+ends($execution, 'ROLLED_BACK', 'a procedure that fails after a commit in a loop');
+is($node->safe_psql('postgres', "SELECT sqlstate, losses FROM ft.orchestration_failures AS f JOIN ft.orchestration_tasks USING (task_id) WHERE f.execution_id = '$execution'"),
+    '22012|0', 'has failed by its own error, and its executor is there');
+
 #
 # What a step was given is not kept by its executor: each of these has 100 kB.
 #
