@@ -40,6 +40,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/portal.h"
 
 #include "orchestration/child.h"
@@ -53,7 +54,10 @@
 #include "subtransaction.h"
 #include "transaction.h"
 
-/* A step that takes longer runs alone; no further one begins after so long. */
+/*
+ * A step that takes longer runs alone; no further one begins after so long, and
+ * no longer does the group wait for the row of an execution.
+ */
 #define GROUP_STEP_MS	50
 #define GROUP_MS		100
 
@@ -369,6 +373,9 @@ end_members(StepGroup *group, FtStepRecord *members, int n)
 	FtEngine	engine;
 
 	ft_engine_enter(&engine);
+	/* whoever has one of the executions locked for longer holds up only that */
+	(void) set_config_option("lock_timeout", CppAsString2(GROUP_MS), PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	executions = ft_step_records_write(members, n, counts, now);
 	tell_of_ends(counts, executions);
 	go_on(group, members, n, counts, now);

@@ -197,6 +197,25 @@ is( sql(q{SELECT count(*), count(DISTINCT execution_id), string_agg(DISTINCT sql
 all_valid();
 
 #
+# Somebody has one execution locked, for as long as he likes: that stands still,
+# and nothing else that was to share a transaction with it.
+#
+sql('ALTER DATABASE postgres SET fault_tolerance.auto_recovery = off; SELECT ft.wake_worker()');
+wait_for_scheduler($node, 'postgres', 'paused');
+await("NOT EXISTS (SELECT FROM ft.worker_status() WHERE worker = 'executor')", 'no executor');
+forget();
+sql("SELECT count(ft.start('chain')) FROM generate_series(1, 60)");
+my $locker = $node->background_psql('postgres', on_error_stop => 0);
+$locker->query_safe('BEGIN; SELECT FROM ft.orchestration_executions WHERE execution_id = (SELECT execution_id FROM ft.orchestration_executions ORDER BY execution_id OFFSET 20 LIMIT 1) FOR UPDATE');
+sql('ALTER DATABASE postgres RESET fault_tolerance.auto_recovery');
+await("count(*) = 59 FROM ft.orchestration_executions WHERE status = 'COMPLETED'", 'all but one that is locked');
+$locker->query_safe('COMMIT');
+$locker->quit;
+await($all_done, 'and that when it is not any more');
+is(sql(q{SELECT DISTINCT steps FROM shared}), '{s1,s2,s3,s4,s5}', 'each step once');
+all_valid();
+
+#
 # What a step has put off to the commit is under its time limit also where the
 # one after it was tried, and is to run alone.
 #
