@@ -36,13 +36,11 @@
 #include "wake.h"
 #include "worker/executor.h"
 #include "worker/executor_work.h"
+#include "worker/pool.h"
 #include "worker/worker.h"
 
 #define START_BACKOFF_MS		1000
 #define START_BACKOFF_LIMIT_MS	(60 * 1000)
-
-/* An executor hands its place to others that wait after so long. */
-#define PLACE_KEPT_MS			1000
 
 /* After steps that took less several are claimed at a time. */
 #define QUICK_STEP_MS			5
@@ -156,7 +154,7 @@ told_to_leave(FtExecutorSlot *executor, TimestampTz started_at)
 		slot->paused_reason[0] != '\0' || executor->leave ||
 		(slot->suspects_first && !executor->alone);
 	if (!result && TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(),
-											  PLACE_KEPT_MS))
+											  FT_PLACE_KEPT_MS))
 	{
 		for (int i = 0; i < ft_shared->max_databases && !result; i++)
 			result = ft_shared->databases[i].waits_for_executor;
@@ -177,6 +175,7 @@ role_callback(Datum arg, int cache, uint32 hash)
 	((FtExecutor *) DatumGetPointer(arg))->role_changed = true;
 }
 
+/* Who waits for a place may get this one, see pool.c. */
 static void
 publish_idle(FtExecutor *self)
 {
@@ -184,6 +183,7 @@ publish_idle(FtExecutor *self)
 	self->slot->process.state = FT_WORKER_SLEEPING;
 	self->slot->idle_since = self->idle_since;
 	LWLockRelease(ft_shared->lock);
+	ft_wake_schedulers_waiting_for_executor();
 }
 
 /*

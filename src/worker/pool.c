@@ -9,9 +9,10 @@
  * are busy and something is due: an idle one is woken instead.  A scheduler
  * that finds no place says so in its slot and is woken when an executor leaves.
  *
- * Who has no work makes place: at once for an owner without an executor, after
- * a moment for one that could use a further one.  Who has work makes place for
- * the former only.
+ * Who has no work makes place: for an owner without an executor at once, if it
+ * has had its place for a while, and else after a moment; for one that could
+ * use a further one after a longer one.  Who has work makes place for the former
+ * only.
  *
  * What is due for an owner may not be there to be done: somebody has the
  * execution's row locked, for as long as he likes.  An executor that found
@@ -45,6 +46,13 @@
  * short wait.
  */
 #define IDLE_KEPT_MS		1000
+
+/*
+ * The same for one that has not had its place for FT_PLACE_KEPT_MS, where an
+ * owner has none at all: else owners whose steps come one by one would have a
+ * process started for each of them.
+ */
+#define IDLE_MOMENT_MS		200
 
 /* A step that has taken so long may take much longer. */
 #define LONG_STEP_MS		2000
@@ -125,8 +133,8 @@ executors_of(Oid dboid, Oid owner, bool *busy)
 }
 
 /*
- * Have executors that wait for work look whether they are to leave: those of a
- * database, or all with InvalidOid.  The caller holds the lock.
+ * Have executors of a database that wait for work look whether they are to
+ * leave.  The caller holds the lock.
  */
 static void
 rouse_executors(Oid dboid)
@@ -135,39 +143,57 @@ rouse_executors(Oid dboid)
 	{
 		FtExecutorSlot *executor = &ft_shared->executors[i];
 
-		if ((!OidIsValid(dboid) || executor->dboid == dboid) &&
+		if (executor->dboid == dboid &&
 			executor->process.state == FT_WORKER_SLEEPING)
 			SetLatch(executor->process.latch);
 	}
 }
 
+/* From when on an executor without work is to leave for another owner's. */
+static TimestampTz
+dismissed_at(const FtExecutorSlot *executor, bool further)
+{
+	TimestampTz kept_until;
+
+	if (further)
+		return TimestampTzPlusMilliseconds(executor->idle_since, IDLE_KEPT_MS);
+	kept_until = TimestampTzPlusMilliseconds(executor->process.started_at, FT_PLACE_KEPT_MS);
+	return Min(kept_until, TimestampTzPlusMilliseconds(executor->idle_since, IDLE_MOMENT_MS));
+}
+
 /*
- * Have one that has been without work for so long leave: of these, the one that
- * has for longest, and one at a time.  The caller holds the lock.
+ * There is no place for somebody's executor, or for a further one of his: have
+ * one without work leave, of those that may the one that has been so for
+ * longest, and one at a time.  Returns when the next one may, or DT_NOEND.  The
+ * caller holds the lock.
  */
-static void
-dismiss_idle(int idle_ms)
+static TimestampTz
+dismiss_idle(bool further)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
 	FtExecutorSlot *longest = NULL;
 
 	for (int i = 0; i < ft_shared->max_executors; i++)
 	{
 		FtExecutorSlot *executor = &ft_shared->executors[i];
+		TimestampTz at;
 
 		if (executor->process.state != FT_WORKER_SLEEPING)
 			continue;
 		if (executor->leave)
-			return;
-		if (TimestampDifferenceExceeds(executor->idle_since, now, idle_ms) &&
-			(longest == NULL || executor->idle_since < longest->idle_since))
+			return DT_NOEND;	/* who waits is woken when it has left */
+		at = dismissed_at(executor, further);
+		if (at > now)
+			next = Min(next, at);
+		else if (longest == NULL || executor->idle_since < longest->idle_since)
 			longest = executor;
 	}
-	if (longest != NULL)
-	{
-		longest->leave = true;
-		SetLatch(longest->process.latch);
-	}
+	if (longest == NULL)
+		return next;
+	longest->leave = true;
+	SetLatch(longest->process.latch);
+	return DT_NOEND;
 }
 
 /* Start the process for a slot that was assigned. */
@@ -202,10 +228,11 @@ launch_executor(FtDatabaseSlot *slot, const FtWorkerOrder *order)
 
 /*
  * Start an executor for one owner, if it has none, or also if those it has
- * are busy.  False if there was no place for it.
+ * are busy.  False if there was no place for it; *retry_at is when to look
+ * again, if not before.
  */
 static bool
-start_executor(FtDatabaseSlot *slot, Oid owner, bool further)
+start_executor(FtDatabaseSlot *slot, Oid owner, bool further, TimestampTz *retry_at)
 {
 	FtWorkerOrder order;
 	int			index;
@@ -221,7 +248,11 @@ start_executor(FtDatabaseSlot *slot, Oid owner, bool further)
 	}
 	index = assign_executor(slot->dboid, owner, &order);
 	if (index < 0)
-		dismiss_idle(n > 0 ? IDLE_KEPT_MS : 0);
+	{
+		/* said before the lock is released: who becomes idle then wakes us */
+		slot->waits_for_executor |= n == 0;
+		*retry_at = Min(*retry_at, dismiss_idle(n > 0));
+	}
 	LWLockRelease(ft_shared->lock);
 	return index >= 0 && launch_executor(slot, &order);
 }
@@ -242,6 +273,7 @@ ft_pool_start_alone(FtDatabaseSlot *slot, Oid owner, TimestampTz now, TimestampT
 	bool		others = false;
 	bool		at_it = false;
 
+	*retry_at = DT_NOEND;
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	turn = OidIsValid(owner) && slot->executor_retry_at <= now &&
 		ft_owner_rests_until(slot, owner, now) == 0;
@@ -278,14 +310,15 @@ ft_pool_start_alone(FtDatabaseSlot *slot, Oid owner, TimestampTz now, TimestampT
 			ft_shared->suspect_worker = order.worker_id;
 		}
 		else
-			dismiss_idle(0);
+			*retry_at = dismiss_idle(false);
 		slot->waits_for_executor = index < 0;
 	}
 	LWLockRelease(ft_shared->lock);
 
 	if (index >= 0)
 		(void) launch_executor(slot, &order);
-	*retry_at = TimestampTzPlusMilliseconds(now, others ? FT_LOOK_INTERVAL_MS : NO_PLACE_RETRY_MS);
+	*retry_at = Min(*retry_at,
+					TimestampTzPlusMilliseconds(now, others ? FT_LOOK_INTERVAL_MS : NO_PLACE_RETRY_MS));
 	return turn;
 }
 
@@ -360,10 +393,12 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 		/* One for each comes first. */
 		foreach(cell, owners)
 		{
-			if (!start_executor(slot, lfirst_oid(cell), false))
+			TimestampTz dismissal = DT_NOEND;
+
+			if (!start_executor(slot, lfirst_oid(cell), false, &dismissal))
 			{
 				waits = true;
-				retry_at = TimestampTzPlusMilliseconds(now, NO_PLACE_RETRY_MS);
+				retry_at = Min(dismissal, TimestampTzPlusMilliseconds(now, NO_PLACE_RETRY_MS));
 				break;
 			}
 		}
@@ -376,14 +411,12 @@ ft_pool_start(FtDatabaseSlot *slot, List *owners, TimestampTz now)
 		{
 			if (waits)
 				break;
-			(void) start_executor(slot, lfirst_oid(cell), true);
+			(void) start_executor(slot, lfirst_oid(cell), true, &retry_at);
 		}
 	}
 
 	LWLockAcquire(ft_shared->lock, LW_EXCLUSIVE);
 	slot->waits_for_executor = waits;
-	if (waits)
-		rouse_executors(InvalidOid);
 	LWLockRelease(ft_shared->lock);
 	return retry_at;
 }

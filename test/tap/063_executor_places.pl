@@ -90,6 +90,37 @@ is(executors(), 'bob running, carol running', 'and has nobody leave');
 $gate{$_}->quit foreach keys %gate;
 completes($_, 'at last') foreach $first, $second, $third;
 is($node->safe_psql('postgres', 'SELECT sum(losses + failures) FROM ft.orchestration_tasks'), '0', 'nobody is charged');
+
+# With one place: who has it becomes idle soon after it has got it, and somebody
+# waits for it since before.
+$node->append_conf(
+    'postgresql.conf', q{
+fault_tolerance.max_executors = 1
+log_min_messages = debug1
+});
+$node->restart;
+my $short = submit('alice', 'SELECT pg_sleep(0.5)');
+waits('alice running', 'one has the only place');
+my $waiting = submit('bob', 'SELECT 1');
+completes($_, 'another waits for it') foreach $short, $waiting;
+cmp_ok(
+    $node->safe_psql('postgres',
+        qq{SELECT extract(epoch FROM b.started_at - a.finished_at) FROM ft.orchestration_executions AS a, ft.orchestration_executions AS b
+            WHERE a.execution_id = '$short' AND b.execution_id = '$waiting'}),
+    '<', 3, 'and has it before the scheduler looks by itself');
+
+# Owners whose steps come one by one share it, without a process for each step.
+my $logged = -s $node->logfile;
+my %client = map { $_ => $node->background_psql('postgres', extra_params => [ '-U', $_ ]) } 'alice', 'bob';
+foreach (1 .. 30)
+{
+    $client{$_}->query_safe(q{SELECT ft.submit('SELECT 1'), pg_sleep(0.05)}) foreach sort keys %client;
+}
+$client{$_}->quit foreach keys %client;
+ok(poll($node, q{SELECT count(*) = 0 FROM ft.orchestration_executions WHERE finished_at IS NULL}), 'steps of two owners are done');
+my $starts = () = slurp_file($node->logfile, $logged) =~ /starting background worker process "fault_tolerance executor/g;
+note("$starts executors were started for 60 steps");
+cmp_ok($starts, '<', 20, 'and few processes were started for them');
 nothing_crashed($node);
 
 done_testing();
