@@ -20,8 +20,10 @@
  * the OID: a role may have been renamed, and its name be another's by now.  The
  * OIDs of another cluster say nothing here, whoever has them, and it is the
  * name; of an owner who is not here the OID is forgotten, or it would be taken
- * for one of ours later.  Where rows of another cluster stay behind that nobody
- * has adopted, owners_settled says that there are such.
+ * for one of ours later.  Rows of another cluster that nobody need adopt, since
+ * nothing of them is unfinished, lose the OIDs that are not their owners' here
+ * before the first row is made beside them: so what is made here goes by OID,
+ * whatever it is made beside.
  *
  * Locking: ft.adopt() locks the executions that it gives an owner, or takes
  * running steps of back, then the definitions.
@@ -74,18 +76,13 @@ FT_STATEMENT(settle_in,
 			 "   WHERE ctid = ANY (ARRAY(SELECT ctid FROM ft.installations"
 			 "                            WHERE " ELSEWHERE " AND EXISTS (SELECT FROM settled)"
 			 "                              FOR UPDATE SKIP LOCKED))"
-			 "  RETURNING system_identifier = $1 AND owners_settled AS owners_settled),"
-			 " unsettled AS"
-			 " (UPDATE ft.installations SET owners_settled = false"
-			 "   WHERE ctid = ANY (ARRAY(SELECT ctid FROM ft.installations"
-			 "                            WHERE " HERE
-			 "                              AND EXISTS (SELECT FROM left_behind WHERE NOT owners_settled)"
-			 "                              FOR UPDATE SKIP LOCKED))) "
-			 "INSERT INTO ft.installations (system_identifier, database_oid, adopted_at, owners_settled)"
-			 " SELECT $1, $2, $3, NOT EXISTS (SELECT FROM left_behind WHERE NOT owners_settled)"
-			 "   FROM settled"
-			 "  WHERE NOT EXISTS (SELECT FROM ft.installations WHERE " HERE ")"
-			 " ON CONFLICT DO NOTHING",
+			 "  RETURNING system_identifier),"
+			 " made AS"
+			 " (INSERT INTO ft.installations (system_identifier, database_oid, adopted_at)"
+			 "  SELECT $1, $2, $3 FROM settled"
+			 "   WHERE NOT EXISTS (SELECT FROM ft.installations WHERE " HERE ")"
+			 "  ON CONFLICT DO NOTHING) "
+			 "SELECT FROM left_behind WHERE system_identifier <> $1",
 			 INT8OID, OIDOID, TIMESTAMPTZOID);
 FT_STATEMENT(delete_installations, "DELETE FROM ft.installations WHERE $1", BOOLOID);
 FT_STATEMENT(insert_installation,
@@ -95,7 +92,7 @@ FT_STATEMENT(insert_installation,
 
 /* Were all rows made in this cluster? */
 FT_STATEMENT(all_of_this_cluster,
-			 "SELECT coalesce(bool_and(system_identifier = $1 AND owners_settled), false)"
+			 "SELECT coalesce(bool_and(system_identifier = $1), false)"
 			 "  FROM ft.installations",
 			 INT8OID);
 
@@ -143,9 +140,11 @@ FT_STATEMENT(settle_definitions,
 			 "   AND role.oid IS NOT NULL"
 			 "   AND (orchestration.owner, orchestration.owner_oid) <> (role.rolname, role.oid)",
 			 BOOLOID);
+
+/* OIDs of another cluster, which are not those of their owners here. */
 #define FORGET_OIDS(table_) \
 	"UPDATE " table_ " SET owner_oid = 0" \
-	" WHERE owner_oid <> 0 AND NOT EXISTS (SELECT FROM pg_authid WHERE rolname = owner)"
+	" WHERE owner_oid <> 0 AND pg_get_userbyid(owner_oid) <> owner"
 FT_STATEMENT_NOARGS(forget_oids_of_executions, FORGET_OIDS("ft.orchestration_executions"));
 FT_STATEMENT_NOARGS(forget_oids_of_definitions, FORGET_OIDS("ft.orchestrations"));
 FT_STATEMENT_NOARGS(settle_tasks,
@@ -186,6 +185,14 @@ ft_installation_paused_reason(void)
 					n);
 }
 
+static void
+forget_oids(void)
+{
+	ft_run(&forget_oids_of_executions, NULL);
+	ft_run(&settle_tasks, NULL);
+	ft_run(&forget_oids_of_definitions, NULL);
+}
+
 /*
  * A database without anything unfinished is at home here, as a new one, and
  * one made from a template with the extension in it: nothing of it can be
@@ -194,10 +201,11 @@ ft_installation_paused_reason(void)
 void
 ft_installation_settle_in(void)
 {
-	ft_run(&settle_in,
-		   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),
-				   FT_VALUE(ObjectIdGetDatum(MyDatabaseId)),
-				   FT_TIME(GetCurrentTimestamp())));
+	if (ft_run(&settle_in,
+			   FT_ARGS(FT_VALUE(Int64GetDatum((int64) GetSystemIdentifier())),
+					   FT_VALUE(ObjectIdGetDatum(MyDatabaseId)),
+					   FT_TIME(GetCurrentTimestamp()))) > 0)
+		forget_oids();
 }
 
 void
@@ -248,12 +256,10 @@ settle_owners_and_steps(void)
 		if (ft_column_bool(row, 2))
 			parked[nparked++] = ft_column_uuid(row, 1);
 	}
-	if (!by_oid)
-		ft_run(&forget_oids_of_executions, NULL);
 	ft_run(&settle_tasks, NULL);
 	ft_run(&settle_definitions, FT_ARGS(FT_VALUE(BoolGetDatum(by_oid))));
 	if (!by_oid)
-		ft_run(&forget_oids_of_definitions, NULL);
+		forget_oids();
 	/* the steps of what was parked are due again */
 	for (int i = 0; i < nparked; i++)
 		ft_ready_recount(&parked[i], GetCurrentTimestamp());

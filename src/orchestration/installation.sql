@@ -4,7 +4,6 @@ CREATE TABLE ft.installations (
     system_identifier bigint NOT NULL,
     database_oid oid NOT NULL,
     adopted_at timestamptz NOT NULL,
-    owners_settled boolean NOT NULL DEFAULT true,
     -- a restore into the database it came from must not collide with the row made there
     CONSTRAINT installations_pkey PRIMARY KEY (system_identifier, database_oid, adopted_at)
 );
@@ -21,8 +20,6 @@ LANGUAGE C STABLE PARALLEL SAFE;
 
 COMMENT ON TABLE ft.installations IS
 'the clusters and databases in which the rows of the orchestration tables were made';
-COMMENT ON COLUMN ft.installations.owners_settled IS
-'no row has the OID that its owner had in another cluster';
 COMMENT ON FUNCTION ft.adopt() IS
 'take over the executions of a restored or cloned database: from now on they are worked here; returns how many executions got an owner of this cluster';
 COMMENT ON FUNCTION ft.paused_reason() IS
