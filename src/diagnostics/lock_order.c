@@ -576,6 +576,9 @@ count_rest(int first, bool with_truncated)
 	{
 		for (int held = 0; held < wanted; held++)
 		{
+			/* within a statement it may be unknown, and is not counted then */
+			if (steps[held].statement == steps[wanted].statement && !steps[wanted].ordered)
+				continue;
 			if (note_counted(&steps[held], &steps[wanted]))
 				continue;
 			orders[wanted] |= (uint32) 1 << held;
