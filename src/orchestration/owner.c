@@ -47,6 +47,9 @@ FT_STATEMENT(park_compensations,
 			 "   SET parked_reason = $3"
 			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
 			 OIDOID, TEXTOID, TEXTOID);
+/* what is said of an owner who is not there, here and in a statement */
+#define GONE			"its owner, role \"%s\", does not exist any more"
+
 FT_STATEMENT(park_steps,
 			 "WITH stale AS MATERIALIZED"
 			 " (SELECT execution_id FROM ft.orchestration_executions"
@@ -58,7 +61,7 @@ FT_STATEMENT(park_steps,
 			 " (UPDATE ft.orchestration_tasks AS task SET due_at = NULL"
 			 "    FROM stale WHERE task.execution_id = stale.execution_id AND task.due_at IS NOT NULL) "
 			 "UPDATE ft.orchestration_executions AS execution"
-			 "   SET parked_reason = $2"
+			 "   SET parked_reason = coalesce($2, format('" GONE "', execution.owner))"
 			 "  FROM stale WHERE stale.execution_id = execution.execution_id",
 			 OIDOID, TEXTOID);
 FT_STATEMENT_NOARGS(parked_owners,
@@ -122,7 +125,7 @@ ft_owner_make(Oid oid, char *name)
 static char *
 gone(const char *name)
 {
-	return psprintf("its owner, role \"%s\", does not exist any more", name);
+	return psprintf(GONE, name);
 }
 
 static char *
@@ -197,16 +200,10 @@ compensation_owners(TimestampTz now, FtOwnersDue *due)
 	return since_start;
 }
 
-/* The name of a role, or what can be said of one that is not there. */
-static char *
-name_of(Oid oid)
-{
-	char	   *name = GetUserNameFromId(oid, true);
-
-	return name != NULL ? name : psprintf("%u", oid);
-}
-
-/* The same for steps. */
+/*
+ * The same for steps.  Of an owner who is not there only the executions know
+ * the name.
+ */
 static void
 step_owners(TimestampTz now, bool since_start, FtOwnersDue *due)
 {
@@ -215,13 +212,14 @@ step_owners(TimestampTz now, bool since_start, FtOwnersDue *due)
 
 	foreach(cell, ft_step_owners_due(now, since_start, &next_step))
 	{
-		FtOwner    *owner = ft_owner_make(lfirst_oid(cell), name_of(lfirst_oid(cell)));
-		char	   *obstacle = obstacle_of(owner);
+		Oid			oid = lfirst_oid(cell);
+		char	   *name = GetUserNameFromId(oid, true);
+		char	   *obstacle = name == NULL ? NULL : obstacle_of(ft_owner_make(oid, name));
 
-		if (obstacle == NULL)
-			due->owners = list_append_unique_oid(due->owners, owner->oid);
+		if (name != NULL && obstacle == NULL)
+			due->owners = list_append_unique_oid(due->owners, oid);
 		else
-			ft_run_by_index(&park_steps, FT_ARGS(FT_VALUE(ObjectIdGetDatum(owner->oid)), FT_TEXT(obstacle)));
+			ft_run_by_index(&park_steps, FT_ARGS(FT_VALUE(ObjectIdGetDatum(oid)), FT_TEXT(obstacle)));
 	}
 	due->next_due = Min(due->next_due, next_step);
 }

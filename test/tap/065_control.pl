@@ -323,6 +323,27 @@ ok( $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM ledger WHERE
     'and it goes on');
 $session->quit;
 
+# An owner from another cluster who is not here has a name, and no OID.
+$node->safe_psql('postgres', q{SELECT ft.pause_queue('default')});
+my $foreign = as_alice(q{SELECT ft.submit('SELECT 1')}, 'alice');
+$node->safe_psql(
+    'postgres', qq{
+BEGIN;
+UPDATE ft.installations SET system_identifier = 42;
+UPDATE ft.orchestration_executions SET owner = 'emil' WHERE execution_id = '$foreign';
+SELECT ft.adopt();
+COMMIT;
+SELECT ft.resume_queue('default');
+});
+ok( $node->poll_query_until(
+        'postgres', qq{SELECT parked_reason = 'its owner, role "emil", does not exist any more'
+                         FROM ft.orchestration_executions WHERE execution_id = '$foreign'}),
+    'an owner who is not here is named')
+  or diag(value("SELECT parked_reason FROM ft.orchestration_executions WHERE execution_id = '$foreign'"));
+$node->safe_psql('postgres', 'CREATE ROLE emil LOGIN');
+is(value('SELECT ft.adopt()'), '1', 'a role of that name is made and gets it');
+is(value("SELECT ft.wait('$foreign', '60 s')"), 'COMPLETED', 'and it goes on');
+
 #
 # Waiting for long keeps vacuum from nothing, and ends with the commit that
 # ends the execution.
