@@ -153,12 +153,12 @@ rouse_executors(Oid dboid)
 static TimestampTz
 dismissed_at(const FtExecutorSlot *executor, bool further)
 {
-	TimestampTz kept_until;
+	TimestampTz started_at = executor->process.started_at;
 
 	if (further)
 		return TimestampTzPlusMilliseconds(executor->idle_since, IDLE_KEPT_MS);
-	kept_until = TimestampTzPlusMilliseconds(executor->process.started_at, FT_PLACE_KEPT_MS);
-	return Min(kept_until, TimestampTzPlusMilliseconds(executor->idle_since, IDLE_MOMENT_MS));
+	return Min(TimestampTzPlusMilliseconds(started_at, FT_PLACE_KEPT_MS),
+			   TimestampTzPlusMilliseconds(executor->idle_since, IDLE_MOMENT_MS));
 }
 
 /*
@@ -235,6 +235,7 @@ static bool
 start_executor(FtDatabaseSlot *slot, Oid owner, bool further, TimestampTz *retry_at)
 {
 	FtWorkerOrder order;
+	TimestampTz dismissal;
 	int			index;
 	int			n;
 	bool		busy;
@@ -251,7 +252,8 @@ start_executor(FtDatabaseSlot *slot, Oid owner, bool further, TimestampTz *retry
 	{
 		/* said before the lock is released: who becomes idle then wakes us */
 		slot->waits_for_executor |= n == 0;
-		*retry_at = Min(*retry_at, dismiss_idle(n > 0));
+		dismissal = dismiss_idle(n > 0);
+		*retry_at = Min(*retry_at, dismissal);
 	}
 	LWLockRelease(ft_shared->lock);
 	return index >= 0 && launch_executor(slot, &order);
