@@ -77,7 +77,10 @@ SELECT pg_temp.try(tasks) FROM (VALUES
     (44, '[{"name": "a", "command": "SELECT 1", "compensation": "DROP DATABASE x"}]'),
     (45, '[{"name": "a", "command": "ALTER SYSTEM RESET ALL"}]'),
     (46, '[{"name": "a", "command": "COPY x FROM STDIN"}]'),
-    (47, '[{"name": "a", "execution_mode": "non_transactional", "command": "COPY x TO STDOUT"}]')) AS t (n, tasks) ORDER BY n;
+    (47, '[{"name": "a", "execution_mode": "non_transactional", "command": "COPY x TO STDOUT"}]'),
+    (48, '[{"name": "a", "command": "ALTER TABLE x DETACH PARTITION y CONCURRENTLY"}]'),
+    (49, '[{"name": "a", "command": "ALTER DATABASE x SET TABLESPACE y"}]'),
+    (50, '[{"name": "a", "command": "CLUSTER"}]')) AS t (n, tasks) ORDER BY n;
 \pset format aligned
 \pset tuples_only off
 
@@ -94,7 +97,7 @@ SELECT ft.define_orchestration('all', '[
      "backoff": "200 ms", "timeout": "5 min", "priority": -5, "queue": "mail"},
     {"name": "b", "command": null, "depends_on": ["a"], "execution_mode": "external"},
     {"name": "c", "command": "VACUUM", "depends_on": [], "execution_mode": "non_transactional"},
-    {"name": "d", "command": "ANALYZE; CREATE INDEX ON x (y); DROP INDEX x; REINDEX (CONCURRENTLY false) TABLE x; COPY x FROM ''/x''; COPY x TO PROGRAM ''x''"}]') IS NOT NULL AS accepted;
+    {"name": "d", "command": "ANALYZE; CREATE INDEX ON x (y); DROP INDEX x; REINDEX (CONCURRENTLY false) TABLE x; ALTER TABLE x DETACH PARTITION y; ALTER DATABASE x CONNECTION LIMIT 1; CLUSTER x; COPY x FROM ''/x''; COPY x TO PROGRAM ''x''"}]') IS NOT NULL AS accepted;
 
 -- A duration is read in one way, whatever the session that starts it has: two
 -- hours, and not more than two days ago.

@@ -131,7 +131,39 @@ place_error_context(void *argument)
 	errcontext("%s", at->place);
 }
 
-/* Does the server refuse it in a transaction block, and in a function? */
+static bool
+detaches_concurrently(const AlterTableStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_DetachPartition &&
+			castNode(PartitionCmd, command->def)->concurrent)
+			return true;
+	}
+	return false;
+}
+
+static bool
+moves_to_tablespace(const AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does the server refuse it in a transaction block, and in a function?  Of some
+ * it depends on what is there, and is found out when they are run.
+ */
 static bool
 has_to_run_alone(const Node *statement)
 {
@@ -156,6 +188,12 @@ has_to_run_alone(const Node *statement)
 			return ((const ReindexStmt *) statement)->kind == REINDEX_OBJECT_SCHEMA ||
 				((const ReindexStmt *) statement)->kind == REINDEX_OBJECT_SYSTEM ||
 				((const ReindexStmt *) statement)->kind == REINDEX_OBJECT_DATABASE;
+		case T_AlterTableStmt:
+			return detaches_concurrently((const AlterTableStmt *) statement);
+		case T_AlterDatabaseStmt:
+			return moves_to_tablespace((const AlterDatabaseStmt *) statement);
+		case T_ClusterStmt:
+			return ((const ClusterStmt *) statement)->relation == NULL;
 		case T_AlterSystemStmt:
 		case T_CreatedbStmt:
 		case T_DropdbStmt:
