@@ -34,6 +34,7 @@
 #include "portability/instr_time.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -176,19 +177,27 @@ ft_sampler_last_run(const char *task)
 	return last_run;
 }
 
-/* Be the one who runs a task, as soon as no other process does. */
+/*
+ * Be the one who runs a task, as soon as no other process does.  What has set
+ * our latch meanwhile, a reload say, is for the worker's loop to look for: it
+ * must not sleep before that.
+ */
 static void
 begin_run(void)
 {
 	uint32		nobody = 0;
+	bool		waited = false;
 
 	ConditionVariablePrepareToSleep(&shared->run_ended);
 	while (!pg_atomic_compare_exchange_u32(&shared->runner, &nobody, (uint32) MyProcPid))
 	{
 		nobody = 0;
+		waited = true;
 		ConditionVariableSleep(&shared->run_ended, ft_wait_event("FaultToleranceSamplerTask"));
 	}
 	ConditionVariableCancelSleep();
+	if (waited)
+		SetLatch(MyLatch);
 }
 
 /* Also called when the task fails, and when the process ends out of it. */
