@@ -12,6 +12,8 @@ use Test::More;
 
 my $node = new_node('main');
 $node->append_conf('postgresql.conf', "fault_tolerance.recovery_backoff = '10ms'");
+# so that what is to be run in one session is
+$node->append_conf('postgresql.conf', 'fault_tolerance.max_executors = 1');
 $node->start;
 $node->safe_psql(
     'postgres', q{
@@ -163,6 +165,8 @@ INSERT INTO ledger (what) SELECT 'second ' || concat_ws(',',
         'in the same session');
     $node->safe_psql('postgres', "DELETE FROM ledger WHERE what = 'first' OR what LIKE 'second%'");
 }
+$node->append_conf('postgresql.conf', 'fault_tolerance.max_executors = 2');
+$node->restart;
 
 #
 # Settings of the role, the database and both that would stop the engine.
