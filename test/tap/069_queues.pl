@@ -225,7 +225,7 @@ is(sql('SELECT count(*) FROM ft.orchestration_executions AS e, ft.validate_execu
 forget();
 together(
     sub {
-        as('alice', q{SELECT count(ft.submit('SELECT peers(0)', queue => 'narrow', short => true)) FROM generate_series(1, 300)});
+        as('alice', q{SELECT count(ft.submit('SELECT peers(0.005)', queue => 'narrow', short => true)) FROM generate_series(1, 300)});
     });
 all_done('short steps in a queue of 2');
 is(most_peers('narrow'), 2, 'two at a time');
