@@ -98,6 +98,9 @@ $node->safe_psql('postgres', q{
 		 "command": "INSERT INTO ledger SELECT execution_id, 'c' FROM ft.current_step()"},
 		{"name": "d", "depends_on": ["b", "c"], "command": "INSERT INTO ledger SELECT execution_id, 'd' FROM ft.current_step() WHERE 1 / (($1 ->> 'good')::int) = 1"}]$$);
 	SELECT count(ft.start('work', jsonb_build_object('good', (i % 5 > 0)::int))) FROM generate_series(1, 200) AS i;
+	SELECT ft.define_orchestration('told', $$[
+		{"name": "told", "signal": "go", "command": "INSERT INTO ledger SELECT execution_id, 'told' FROM ft.current_step()"}]$$);
+	SELECT count(ft.start('told')) FROM generate_series(1, 20);
 	SELECT ft.submit($$INSERT INTO ledger SELECT execution_id, 'long' FROM ft.current_step(), pg_sleep(5)$$);
 	SELECT ft.start('work', '{"good": 1}', run_at => now() + interval '1 day')},
 	extra_params => [ '-U', 'app' ]);
@@ -109,14 +112,18 @@ $node->poll_query_until('postgres', q{
 $node->safe_psql('postgres', "ALTER EXTENSION fault_tolerance UPDATE TO '$next'");
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM ft.orchestration_executions WHERE finished_at IS NULL}), '>', 10,
 	'executions were in flight');
+$node->safe_psql('postgres', q{
+	SELECT count(ft.signal(execution_id, 'go'))
+	  FROM ft.orchestration_executions WHERE orchestration_id = (SELECT orchestration_id FROM ft.orchestrations WHERE orchestration_name = 'told')},
+	extra_params => [ '-U', 'app' ]);
 is($node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'fault_tolerance'}), $next, 'updated');
 
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM ft.orchestration_executions WHERE finished_at IS NULL})
   or diag $node->safe_psql('postgres', 'SELECT status, count(*) FROM ft.orchestration_executions GROUP BY 1; TABLE ft.dead_letters');
 is($node->safe_psql('postgres', 'SELECT status, count(*) FROM ft.orchestration_executions GROUP BY 1 ORDER BY 1'),
-	"COMPENSATED|40\nCOMPLETED|161\nPENDING|1", 'everything has ended as it should');
+	"COMPENSATED|40\nCOMPLETED|181\nPENDING|1", 'everything has ended as it should');
 is($node->safe_psql('postgres', q{SELECT what, count(*), count(DISTINCT execution) FROM ledger GROUP BY 1 ORDER BY 1}),
-	"a|200|200\na undone|40|40\nb|200|200\nc|400|200\nd|160|160\nlong|1|1", 'each step has taken effect once');
+	"a|200|200\na undone|40|40\nb|200|200\nc|400|200\nd|160|160\nlong|1|1\ntold|20|20", 'each step has taken effect once');
 is($node->safe_psql('postgres', q{SELECT count(*), min(sqlstate), max(sqlstate) FROM ft.orchestration_failures}), '40|22012|22012',
 	'nothing has failed but what had to');
 is($node->safe_psql('postgres', q{
