@@ -298,7 +298,7 @@ ft_run_latest_by_index(FtStatement *statement, const FtArg *args)
 	uint64		n;
 
 	push_latest_snapshot();
-	n = run(statement, args, true, true);
+	n = run(statement, args, READ_IN_INDEX_ORDER, true);
 	PopActiveSnapshot();
 	return n;
 }

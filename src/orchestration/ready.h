@@ -65,9 +65,9 @@ extern bool ft_ready_may_be_child(const char *task_name);
 
 /*
  * The same for several tasks, none of them a child: arrays of their ids, in
- * order, and of whether the execution of each goes on.  Returns a row for each task that this
- * concerns: its id, whether it may be started now, or is due later, its
- * execution, and whether it is short.
+ * order, and of whether the execution of each goes on.  Returns a row for each
+ * task that this concerns: its id, whether it may be started now, or is due
+ * later, its execution, and whether it is short.
  */
 extern uint64 ft_ready_successors_of(FtArg task_ids, FtArg go_on, TimestampTz now);
 

@@ -5,12 +5,12 @@
  *
  * Due steps stand in lanes, see step_lane.h.
  *
- * What has been claimed stays in the index of lanes until vacuum removes it, which it
- * cannot while anybody has an older snapshot; and whoever looks for the head of
- * a lane reads all that has died before it.  So an executor goes on in a lane
- * where it last claimed something, and looks for heads again after many times
- * as long as looking took, or when it finds nothing.  What becomes due further
- * to the front meanwhile, or with a higher priority, waits for that.
+ * What has been claimed stays in the index of lanes until vacuum removes it,
+ * which it cannot while anybody has an older snapshot; and whoever looks for the
+ * head of a lane reads all that has died before it.  So an executor goes on in a
+ * lane where it last claimed something, and looks for heads again after many
+ * times as long as looking took, or when it finds nothing.  What becomes due
+ * further to the front meanwhile, or with a higher priority, waits for that.
  *
  * A queue with limits is entered before one of its steps is claimed, and left
  * by who finds no room; see queue_room.c.
